@@ -1,0 +1,1 @@
+"""Room one: from files or a simulation to a checked cohort."""

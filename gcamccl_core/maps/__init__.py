@@ -1,0 +1,1 @@
+"""Room three: class-specific activation maps, the evidence for them, and what they select."""

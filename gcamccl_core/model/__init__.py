@@ -1,0 +1,1 @@
+"""Room two: the collaborative network, its losses and its training."""

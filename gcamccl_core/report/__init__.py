@@ -1,0 +1,1 @@
+"""Room four: figures and reports; draws what the other rooms computed."""
