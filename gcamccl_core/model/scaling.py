@@ -1,0 +1,80 @@
+"""How one view is scaled before it enters the network: learnt from the training subjects, kept with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from gcamccl_core.data.checks import name_some
+
+
+class Scaling(nn.Module):
+    """Centre and scale of one view, as buffers; NaN until fitted.
+
+    Correlation images stay raw, since standardising their edges makes the network memorise. Other images get one mean
+    and one standard deviation, vectors one per variable.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one subject's view.
+
+    Examples
+    --------
+    >>> view = xr.DataArray([[0.0, 5], [2, 5]], dims=("subject", "snp"), name="snp")
+    >>> Scaling((2,)).fit(view)(view)
+    tensor([[[-1.,  0.]],
+    <BLANKLINE>
+            [[ 1.,  0.]]])
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        size = tuple(shape) if len(shape) == 1 else ()
+        self.register_buffer("center", torch.full(size, torch.nan))
+        self.register_buffer("scale", torch.full(size, torch.nan))
+
+    def fit(self, view: xr.DataArray) -> Scaling:
+        """Learn from the view of the training subjects, shape (n, length) or (n, side, side).
+
+        Raises
+        ------
+        ValueError
+            If a variable of a vector is missing in all of them.
+        """
+        if view.attrs.get("kind") == "correlation":
+            self.center.zero_()
+            self.scale.fill_(1)
+            return self
+        values = view.to_numpy().astype(np.float64)
+        axis = 0 if values.ndim == 2 else None
+        missing = np.isnan(values).all(axis=axis)
+        if missing.any():
+            lacking = view[view.dims[1]].to_numpy()[missing]
+            raise ValueError(
+                f"view '{view.name}': no training subject has a value of {name_some(lacking)}; leave these out"
+            )
+        spread = np.nanstd(values, axis=axis)
+        self.center.copy_(torch.as_tensor(np.nanmean(values, axis=axis)))
+        self.scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1)))  # a constant variable becomes 0
+        return self
+
+    def forward(self, view: xr.DataArray) -> Tensor:
+        """Scaled values, float32, shape (n, 1, length) or (n, 1, side, side); missing ones take the training mean.
+
+        Raises
+        ------
+        RuntimeError
+            If the scaling has not been fitted.
+        """
+        if bool(self.scale.isnan().any()):
+            raise RuntimeError(f"the scaling of view '{view.name}' is not fitted; call fit_scaling first")
+        values = torch.tensor(view.to_numpy(), dtype=torch.float32, device=self.scale.device)
+        return ((values - self.center) / self.scale).nan_to_num(nan=0.0).unsqueeze(1)
