@@ -1,8 +1,8 @@
 """The parameters of the notebooks: one catalogue, and the check that every notebook's setup cell calls."""
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import difflib
 import types
