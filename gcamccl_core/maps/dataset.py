@@ -1,0 +1,90 @@
+"""The dataset of activation maps: how it is labelled, stored and read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from gcamccl_core.data.checks import name_some
+from gcamccl_core.data.cohort import class_names
+
+
+def label_maps(
+    values: Mapping[str, np.ndarray], cohort: xr.Dataset, methods: Sequence[str], layers: Mapping[str, str]
+) -> xr.Dataset:
+    """Put names on arrays of maps: subjects, classes, methods and everything the cohort knows of the features.
+
+    Parameters
+    ----------
+    values : mapping of str to array (n, n_classes, n_methods, *view shape)
+        Maps by view.
+    cohort : xarray.Dataset
+        The cohort of these n subjects, in this order.
+    methods : sequence of str
+        Names along ``method``.
+    layers : mapping of str to str
+        Which layer's feature maps were used, kept in ``attrs["layers"]`` as JSON.
+
+    Returns
+    -------
+    xarray.Dataset
+        Per view a variable with ``attrs["role"] == "map"``, beside an image ``<view>_symmetric``.
+
+    Raises
+    ------
+    ValueError
+        If a map is not finite; the message names the subjects.
+    """
+    maps = xr.Dataset(attrs={"layers": json.dumps(dict(layers)), "classes": class_names(cohort)})
+    for view, array in values.items():
+        broken = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        if broken.any():
+            raise ValueError(
+                f"the maps of view '{view}' are not finite in {broken.sum()} of {len(array)} subjects: "
+                f"{name_some(cohort['subject'].to_numpy()[broken])}; the network's weights have diverged, train it anew"
+            )
+        dims = ("subject", "target_class", "method", *cohort[view].dims[1:])
+        kind = cohort[view].attrs.get("kind", "measure")
+        maps[view] = xr.DataArray(array, dims=dims, coords=cohort[view].coords, attrs={"role": "map", "kind": kind})
+        if len(dims) == 5:
+            maps[symmetric_name(view)] = maps[view].copy(data=(array + array.swapaxes(-1, -2)) / 2)
+            maps[symmetric_name(view)].attrs["role"] = "symmetric map"
+    regions = {str(name): variable for name, variable in cohort.variables.items() if variable.dims == ("roi",)}
+    coords = {"target_class": class_names(cohort), "method": list(methods), "label": cohort["label"].variable}
+    return maps.assign_coords({**coords, **regions})
+
+
+def symmetric_name(view: str) -> str:
+    """Name of the symmetrised map of an image view."""
+    return f"{view}_symmetric"
+
+
+def map_views(maps: xr.Dataset) -> list[str]:
+    """Names of the views that a dataset of maps covers."""
+    return [str(name) for name, variable in maps.data_vars.items() if variable.attrs.get("role") == "map"]
+
+
+def write_maps(maps: xr.Dataset, path: str | Path, overwrite: bool = False) -> Path:
+    """Write maps as netCDF, whole or not at all.
+
+    Raises
+    ------
+    FileExistsError
+        If the file is there and ``overwrite`` is False.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists; choose another name or pass overwrite=True")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        maps.to_netcdf(partial, engine="h5netcdf")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
