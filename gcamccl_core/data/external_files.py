@@ -1,0 +1,95 @@
+"""What the manifest (``data_manifest/manifest.yaml``) says about every external file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from gcamccl_core.provenance import project_root
+
+ACCESS_CLASSES = ("open", "controlled")
+
+
+class ManifestError(ValueError):
+    """A file that the manifest does not know, or whose content is not what the manifest says."""
+
+
+@dataclass(frozen=True)
+class ExternalFile:
+    """One file of the manifest.
+
+    Parameters
+    ----------
+    name : str
+        Its name for :func:`fetch`, and its path inside a mirror and inside the cache.
+    size : int
+        Bytes.
+    sha256 : str
+        64 hexadecimal digits.
+    address : str or None
+        Where it can be downloaded; None for a file made from others, which ``derived`` then explains.
+    collection, purpose, licence, access, citation, derived : str
+        As the manifest states them for the file's collection.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    address: str | None
+    collection: str
+    purpose: str
+    licence: str
+    access: str
+    citation: str
+    derived: str
+
+
+def manifest_folder() -> Path:
+    """Folder with the manifest and the region table."""
+    folder = project_root() / "data_manifest"
+    if not (folder / "manifest.yaml").is_file():
+        raise ManifestError(
+            f"{folder} holds no manifest.yaml; work in a checkout of the project, installed with pip -e"
+        )
+    return folder
+
+
+@cache
+def read_manifest() -> dict[str, ExternalFile]:
+    """All files of the manifest by name.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest is missing, repeats a name or holds an unknown access class.
+
+    Examples
+    --------
+    >>> read_manifest()["gene_loc/glist-hg19"].access
+    'open'
+    """
+    folder = manifest_folder()
+    files: dict[str, ExternalFile] = {}
+    for collection, entry in yaml.safe_load((folder / "manifest.yaml").read_text()).items():
+        if entry["access"] not in ACCESS_CLASSES:
+            raise ManifestError(f"'{collection}' has access class {entry['access']!r}; known are {ACCESS_CLASSES}")
+        listed = dict(entry.get("files", {}))
+        if "file_table" in entry:
+            listed |= pd.read_csv(folder / entry["file_table"], index_col="name").to_dict("index")
+        for name, file in listed.items():
+            if name in files:
+                raise ManifestError(f"the manifest lists '{name}' in '{files[name].collection}' and in '{collection}'")
+            files[name] = ExternalFile(
+                name=name,
+                size=int(file["bytes"]),
+                sha256=file["sha256"],
+                address=entry["address"].replace("{file}", name.rsplit("/", 1)[-1]) if "address" in entry else None,
+                collection=collection,
+                derived=entry.get("derived", ""),
+                **{field: entry[field] for field in ("purpose", "licence", "access", "citation")},
+            )
+    return files

@@ -1,0 +1,212 @@
+"""Get a verified local copy of an external file: from a mirror, from the cache, or from its address."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import pooch
+from requests.exceptions import RequestException
+from tqdm import tqdm
+
+from gcamccl_core.data.external_files import ExternalFile, ManifestError, manifest_folder, read_manifest
+
+
+class UnavailableError(ManifestError):
+    """A file that the manifest knows but that cannot be had from here."""
+
+
+def cache_folder() -> Path:
+    """Folder that keeps downloads: the environment variable GCAMCCL_CACHE, or the system's usual place."""
+    return Path(os.environ.get("GCAMCCL_CACHE") or pooch.os_cache("gcamccl"))
+
+
+def fetch(name: str) -> Path:
+    """Return a verified local copy of an external file.
+
+    Looked for in the folder that the environment variable GCAMCCL_MIRROR names, then in the cache, then at the file's
+    address. Size and SHA-256 are checked every time.
+
+    Parameters
+    ----------
+    name : str
+        The file's name in the manifest.
+
+    Returns
+    -------
+    pathlib.Path
+        The file, in the mirror or in the cache.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest has no such file (with the nearest names), or the copy found is truncated or altered.
+    UnavailableError
+        If no copy is here and the file cannot be downloaded; the message says what to do.
+
+    Examples
+    --------
+    >>> fetch("gene_loc/glist-hg38")
+    Traceback (most recent call last):
+    gcamccl_core.data.external_files.ManifestError: the manifest has no file 'gene_loc/glist-hg38'; did you mean 'gene_loc/glist-hg19'?
+    """
+    file = _look_up(name)
+    found = _find(file)
+    if found is not None:
+        return _verified(found, file)
+    if file.address is None:
+        how = file.derived or f"It is {file.access}: {file.licence}."
+        raise UnavailableError(f"'{name}' cannot be downloaded. {how}")
+    return _download(file)
+
+
+def verify(names: Iterable[str] | None = None) -> pd.DataFrame:
+    """Tell the state of the local copies of external files; downloads nothing.
+
+    Parameters
+    ----------
+    names : iterable of str, optional
+        Files to look at; all of the manifest by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per file: name, collection, status (``present``, ``absent`` or ``corrupt``), where (``mirror``,
+        ``cache`` or empty), path, sha256_ok (missing where absent), licence, access.
+    """
+    chosen = list(read_manifest()) if names is None else list(names)
+    rows = []
+    for file in tqdm([_look_up(name) for name in chosen], desc="verify", unit="file", leave=False, delay=2):
+        found = _find(file)
+        fault = None if found is None else _fault(found, file)
+        rows.append(
+            {
+                "name": file.name,
+                "collection": file.collection,
+                "status": "absent" if found is None else "corrupt" if fault else "present",
+                "where": "" if found is None else "mirror" if _mirrored(file) else "cache",
+                "path": "" if found is None else str(found),
+                "sha256_ok": pd.NA if found is None else fault is None,
+                "licence": file.licence,
+                "access": file.access,
+            }
+        )
+    return pd.DataFrame(rows).astype({"sha256_ok": "boolean"})
+
+
+def region_table() -> pd.DataFrame:
+    """Names, networks and coordinates of the 264 Power regions, one row each, in Power's order.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``roi`` (unique name), ``number`` (1 to 264), ``region`` (gyrus), ``hemisphere`` (L, R, M), ``lobe``,
+        ``network``, ``network_source``, ``aal``, and ``x``, ``y``, ``z`` in MNI mm.
+
+    Examples
+    --------
+    >>> regions = region_table()
+    >>> len(regions), regions["roi"].is_unique
+    (264, True)
+    """
+    return pd.read_csv(manifest_folder() / "power264_regions.csv")
+
+
+def _look_up(name: str) -> ExternalFile:
+    files = read_manifest()
+    if name not in files:
+        near = difflib.get_close_matches(name, files, n=3, cutoff=0.5)
+        near += [known for known in files if known.endswith(f"/{name}") and known not in near]
+        hint = f"did you mean {' or '.join(repr(known) for known in near)}?" if near else "see data_manifest/README.md"
+        raise ManifestError(f"the manifest has no file '{name}'; {hint}")
+    return files[name]
+
+
+def _mirrored(file: ExternalFile) -> Path | None:
+    mirror = os.environ.get("GCAMCCL_MIRROR")
+    if not mirror:
+        return None
+    if not Path(mirror).is_dir():
+        raise ManifestError(f"GCAMCCL_MIRROR names {mirror}, which is no folder; correct it or unset it")
+    path = Path(mirror) / file.name
+    return path if path.is_file() else None
+
+
+def _find(file: ExternalFile) -> Path | None:
+    cached = cache_folder() / file.name
+    return _mirrored(file) or (cached if cached.is_file() else None)
+
+
+def _fault(path: Path, file: ExternalFile) -> str | None:
+    """Say what is wrong with a copy, or None."""
+    size = path.stat().st_size
+    if size != file.size:
+        what = "truncated" if size < file.size else "too long"
+        return f"it is {what}: {size} bytes instead of {file.size}"
+    found = pooch.file_hash(str(path), alg="sha256")
+    return None if found == file.sha256 else f"its SHA-256 is {found} instead of {file.sha256}"
+
+
+def _verified(path: Path, file: ExternalFile) -> Path:
+    fault = _fault(path, file)
+    if fault:
+        raise ManifestError(
+            f"'{file.name}' ({path}) is not the file of the manifest: {fault}; delete it and fetch again"
+        )
+    return path
+
+
+def _download(file: ExternalFile) -> Path:
+    assert file.address is not None
+    target = cache_folder() / file.name
+    try:
+        pooch.retrieve(
+            file.address,
+            known_hash=f"sha256:{file.sha256}",
+            fname=target.name,
+            path=target.parent,
+            downloader=pooch.HTTPDownloader(progressbar=True),
+        )
+    except (RequestException, OSError) as fault:
+        raise UnavailableError(
+            f"'{file.name}' could not be downloaded from {file.address} ({type(fault).__name__}); connect this "
+            "machine, or set GCAMCCL_MIRROR to a folder that holds the file"
+        ) from fault
+    except ValueError as fault:
+        raise ManifestError(f"'{file.name}' from {file.address} is not the file of the manifest: {fault}") from fault
+    return target
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the state of the external files, or fetch some."""
+    parser = argparse.ArgumentParser(prog="python -m gcamccl_core.data.manifest", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="files (or collections) to look at; default: all")
+    parser.add_argument("--fetch", action="store_true", help="fetch the files first")
+    parser.add_argument("--files", action="store_true", help="one line per file instead of per collection")
+    options = parser.parse_args(arguments)
+    try:
+        files = read_manifest()
+        chosen = [n for asked in options.names for n in [f for f in files if files[f].collection == asked] or [asked]]
+        if options.fetch:
+            for name in tqdm(chosen or list(files), desc="fetch", unit="file"):
+                fetch(name)
+        table = verify(chosen or None)
+    except ManifestError as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return 1
+    count = table.pivot_table("name", "collection", "status", aggfunc="count", fill_value=0, sort=False)
+    about = table.groupby("collection", sort=False)[["access", "licence"]].first()
+    shown = table.set_index("name").drop(columns="path") if options.files else count.join(about)
+    print(shown.to_string())
+    for corrupt in table.loc[table["status"] == "corrupt", "path"]:
+        print(f"corrupt: {corrupt}", file=sys.stderr)
+    return int((table["status"] == "corrupt").any())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
