@@ -1,16 +1,21 @@
-"""Where a result came from: fingerprints of code, data and parameters, stamps, and where runs are kept."""
+"""Where a result came from: fingerprints of code, data and parameters, stamps, and what has become stale."""
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from enum import Enum
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 CORE = Path(__file__).parent
@@ -30,7 +35,17 @@ def resolve(path: str | Path) -> Path:
 
 
 def fingerprint(*parts: object) -> str:
-    """Hash parameters, arrays and nested mappings into 16 hexadecimal digits; equal content, equal digits.
+    """Hash parameters, arrays, tables and nested mappings into 16 hexadecimal digits; equal content, equal digits.
+
+    Parameters
+    ----------
+    *parts : object
+        Plain values, arrays, pandas tables, xarray data, dataclass instances, and mappings and sequences of these.
+
+    Raises
+    ------
+    TypeError
+        For anything else: its text might be shortened, or name an address in memory.
 
     Examples
     --------
@@ -46,9 +61,14 @@ def fingerprint(*parts: object) -> str:
 
 
 def _absorb(digest: hashlib._Hash, part: object) -> None:
-    if isinstance(part, np.ndarray):
-        digest.update(f"array{part.dtype}{part.shape}".encode())
-        digest.update(np.ascontiguousarray(part).tobytes() if part.dtype != object else repr(part.tolist()).encode())
+    if isinstance(part, np.generic):
+        part = part.item()
+    if part is None or isinstance(part, bool | int | float | complex | str | bytes):
+        digest.update(f"{type(part).__name__}:{part!r};".encode())
+    elif isinstance(part, Path | Enum):
+        _absorb(digest, part.as_posix() if isinstance(part, Path) else [type(part).__name__, part.name])
+    elif isinstance(part, np.ndarray):
+        _absorb_array(digest, part)
     elif isinstance(part, Mapping):
         digest.update(b"{")
         for key in sorted(part, key=str):
@@ -56,26 +76,86 @@ def _absorb(digest: hashlib._Hash, part: object) -> None:
             _absorb(digest, part[key])
         digest.update(b"}")
     elif isinstance(part, list | tuple):
-        digest.update(b"[")
+        digest.update(f"[{len(part)};".encode())
         for item in part:
             _absorb(digest, item)
         digest.update(b"]")
+    elif isinstance(part, set | frozenset):
+        _absorb(digest, sorted(fingerprint(item) for item in part))
+    elif isinstance(part, pd.DataFrame | pd.Series):
+        _absorb(digest, xr.Dataset.from_dataframe(part.to_frame() if isinstance(part, pd.Series) else part))
+    elif isinstance(part, xr.DataArray | xr.Dataset):
+        _absorb(digest, hash_data(part if isinstance(part, xr.Dataset) else part.to_dataset(name=part.name or "_")))
+    elif dataclasses.is_dataclass(part) and not isinstance(part, type):
+        fields = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+        _absorb(digest, [type(part).__name__, fields])
     else:
-        digest.update(f"{type(part).__name__}:{part!r};".encode())
+        raise TypeError(f"cannot fingerprint a {type(part).__name__}: pass plain values, arrays or mappings of them")
+
+
+def _absorb_array(digest: hashlib._Hash, array: np.ndarray) -> None:
+    """Absorb type, shape and bytes; text alike whether stored as fixed-width or as objects (files give objects)."""
+    if array.dtype.kind in "OUST":
+        digest.update(f"text{array.shape}".encode())
+        _absorb(digest, [str(item) for item in array.ravel().tolist()])
+    else:
+        digest.update(f"array{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
 
 
 def hash_core(*rooms: str) -> str:
-    """Fingerprint the core's source, or that of some rooms (``"data"``, ``"model"``, ``"maps"``, ``"report"``)."""
+    """Fingerprint what the core's code does, or that of some rooms (``"data"``, ``"model"``, ``"maps"``, ``"report"``).
+
+    Comments, docstrings and layout do not count, so explaining a function better makes no long run stale.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such room.
+    """
     folders = [CORE / room for room in rooms] if rooms else [CORE]
-    files = sorted(file for folder in folders for file in folder.rglob("*.py"))
-    return fingerprint([(file.relative_to(CORE).as_posix(), file.read_bytes()) for file in files])
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"the core has no room '{folder.name}'")
+    files = sorted({file for folder in folders for file in folder.rglob("*.py")})
+    return fingerprint([(file.relative_to(CORE).as_posix(), code_of(file.read_text())) for file in files])
+
+
+def code_of(source: str) -> str:
+    """Reduce Python source to its code: no comments, docstrings or layout.
+
+    Examples
+    --------
+    >>> print(code_of("'Why this is here.'; half = 1/2  # not 0.5"))
+    pass
+    half = 1 / 2
+    """
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            documented = ast.get_docstring(node, clean=False) is not None
+            node.body[:1] = [ast.Pass()] if documented else node.body[:1]
+    return ast.unparse(tree)
 
 
 def hash_data(dataset: xr.Dataset) -> str:
-    """Fingerprint every variable and coordinate of a cohort by name, dimensions, type and values."""
+    """Fingerprint every variable and coordinate by name, dimensions, type, values and attributes.
+
+    The same before and after a way through netCDF, which gives lists back as arrays and text as objects.
+    """
     return fingerprint(
-        {str(name): [list(var.dims), np.asarray(var.to_numpy())] for name, var in dataset.variables.items()}
+        {str(name): [list(v.dims), np.asarray(v.to_numpy()), _plain(v.attrs)] for name, v in dataset.variables.items()},
+        _plain(dataset.attrs),
     )
+
+
+def _plain(attrs: Mapping[object, object]) -> dict[str, object]:
+    return {str(name): np.atleast_1d(np.asarray(value)).tolist() for name, value in attrs.items()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def stamp(parameters: Mapping[str, object], cohort: xr.Dataset | None = None) -> dict[str, object]:
@@ -90,17 +170,55 @@ def stamp(parameters: Mapping[str, object], cohort: xr.Dataset | None = None) ->
         "parameters": dict(parameters),
         "core": hash_core(),
         "data": None if cohort is None else hash_data(cohort),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()} {platform.system()}",
     }
+
+
+def stamp_table(parameters: Mapping[str, object], cohort: xr.Dataset | None = None) -> pd.DataFrame:
+    """Set a stamp as a table of one row, for the closing cell of a notebook (``.T`` reads well).
+
+    Returns
+    -------
+    pandas.DataFrame
+        One column per parameter and per version, and ``core``, ``data``, ``date`` and ``machine``.
+
+    Examples
+    --------
+    >>> stamp_table({"seed": 0})[["seed", "data"]].to_dict("records")
+    [{'seed': 0, 'data': None}]
+    """
+    made = stamp(parameters, cohort)
+    flat = {**dict(parameters), **versions(), **{key: made[key] for key in ("core", "data", "date", "machine")}}
+    return pd.DataFrame([flat], index=["this run"], dtype=object)
+
+
+def what_changed(made: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    """Name what differs between a stored stamp and the present, date and machine aside; empty means still valid.
+
+    Parameters
+    ----------
+    made : mapping
+        A stamp as stored with a result.
+    now : mapping
+        What the stamp would hold if the result were made now; only its keys are compared.
+
+    Examples
+    --------
+    >>> what_changed({"core": "1f", "data": "0a", "date": "2021"}, {"core": "2e", "data": "0a"})
+    ['core']
+    """
+    unlike = json.loads(json.dumps({"made": made, "now": now}, default=str))
+    ignored = ("date", "machine")
+    return [key for key in unlike["now"] if key not in ignored and unlike["made"].get(key) != unlike["now"][key]]
 
 
 def write_json(path: str | Path, content: object) -> Path:
     """Write JSON whole or not at all, making the folder if need be."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     partial.write_text(json.dumps(content, indent=1, sort_keys=True, default=str) + "\n")
     partial.replace(path)
     return path

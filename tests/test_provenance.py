@@ -1,0 +1,170 @@
+"""Fingerprints tell content apart and nothing else; the store survives killing, racing and repetition."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gcamccl_core import provenance
+from gcamccl_core.provenance import code_of, fingerprint, hash_core, hash_data, stamp, stamp_table, what_changed
+from gcamccl_core.store import DATASET, TABLE, cached
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    rate: float = 0.1
+
+
+@given(PLAIN, PLAIN)
+def test_fingerprints_agree_exactly_where_the_content_does(one, other):
+    assert (fingerprint(one) == fingerprint(other)) == (json.dumps(one) == json.dumps(other) or one is other)
+
+
+def test_long_tables_and_arrays_that_differ_in_the_middle_differ():
+    values = np.arange(100_000.0)
+    changed = values.copy()
+    changed[50_000] += 1
+    for wrap in (np.asarray, pd.Series, lambda v: pd.DataFrame({"a": v}), lambda v: xr.DataArray(v, dims="a")):
+        assert fingerprint(wrap(values)) != fingerprint(wrap(changed))
+        assert fingerprint(wrap(values)) == fingerprint(wrap(values.copy()))
+
+
+def test_numpy_scalars_tuples_and_dataclasses_count_by_content():
+    assert fingerprint(np.float64(0.5), (1, 2)) == fingerprint(0.5, [1, 2])
+    assert fingerprint(Settings()) == fingerprint(Settings(0.1)) != fingerprint(Settings(0.2))
+
+
+def test_what_cannot_be_told_apart_by_content_is_refused():
+    with pytest.raises(TypeError, match="cannot fingerprint a function"):
+        fingerprint({"make": fingerprint_nothing})
+
+
+def fingerprint_nothing():
+    """Stands for any object whose text names an address."""
+
+
+def small_cohort() -> xr.Dataset:
+    measure = xr.DataArray([[1.0, 2], [2, 1], [3, 3]], dims=("subject", "measure"), attrs={"role": "view"})
+    label = xr.DataArray(np.array([0, 1, 1], np.int8), dims="subject", attrs={"classes": ["low", "high"]})
+    return xr.Dataset({"m": measure, "label": label}, coords={"subject": ["a", "b", "c"]}, attrs={"source": "hand"})
+
+
+def test_a_cohort_keeps_its_hash_through_netcdf_and_loses_it_with_any_change(tmp_path):
+    cohort = small_cohort()
+    cohort.to_netcdf(tmp_path / "c.nc", engine="h5netcdf")
+    assert hash_data(xr.load_dataset(tmp_path / "c.nc", engine="h5netcdf")) == hash_data(cohort)
+    other_value, other_class, other_name = small_cohort(), small_cohort(), small_cohort()
+    other_value["m"][0, 0] = 9
+    other_class["label"].attrs["classes"] = ["low", "top"]
+    other_name["subject"] = ["a", "b", "d"]
+    assert len({hash_data(each) for each in (cohort, other_value, other_class, other_name)}) == 4
+
+
+def test_the_hash_of_the_core_is_of_its_code(tmp_path, monkeypatch):
+    room = tmp_path / "data"
+    room.mkdir()
+    (room / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr(provenance, "CORE", tmp_path)
+    first = hash_core()
+    (room / "a.py").write_text('"""Say why."""\nx = 1  # one\n')
+    documented = hash_core("data")
+    (room / "a.py").write_text('"""Say it better."""\n\nx = 1\n')
+    assert hash_core("data") == documented
+    (room / "a.py").write_text("x = 2\n")
+    assert hash_core() != first
+    with pytest.raises(FileNotFoundError, match="no room 'kitchen'"):
+        hash_core("kitchen")
+
+
+def test_code_keeps_strings_that_are_not_docstrings():
+    assert code_of("def f():\n    'doc'\n    return 'value'") == "def f():\n    pass\n    return 'value'"
+
+
+def test_a_stamp_is_equal_for_equal_runs_and_its_table_holds_one_row(monkeypatch):
+    monkeypatch.setattr(provenance, "hash_core", lambda: "1f2e")  # someone may be editing the core meanwhile
+    one, other = stamp({"seed": 1}, small_cohort()), stamp({"seed": 1}, small_cohort())
+    assert what_changed(one, other) == []
+    assert what_changed(one, stamp({"seed": 2}, small_cohort())) == ["parameters"]
+    table = stamp_table({"seed": 1}, small_cohort())
+    assert len(table) == 1
+    assert table.loc["this run", ["seed", "core", "data"]].tolist() == [1, one["core"], one["data"]]
+
+
+def test_the_first_and_the_second_call_give_the_same_values(tmp_path):
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=50), "name": list("ab") * 25})
+    first, second = (cached(tmp_path, "tables", {"a": 1}, lambda: frame, TABLE) for _ in range(2))
+    pd.testing.assert_frame_equal(first, second)
+    np.testing.assert_array_equal(first["x"], frame["x"])
+    held = json.loads(next(tmp_path.glob("tables/*/stamp.json")).read_text())
+    assert held["parameters"] == {"kind": "tables", "key": {"a": 1}}
+
+
+def test_another_key_is_another_artefact_and_a_fault_leaves_nothing(tmp_path):
+    def fail():
+        raise RuntimeError("no")
+
+    for seed in (0, 1):
+        made = cached(tmp_path, "maps", seed, lambda seed=seed: xr.Dataset({"x": seed}), DATASET)
+        assert int(made["x"]) == seed
+    with pytest.raises(RuntimeError, match="no"):
+        cached(tmp_path, "maps", 2, fail)
+    with pytest.raises(ValueError, match="reset_index"):
+        cached(tmp_path, "tables", 3, lambda: pd.DataFrame({"a": [1]}, index=["s"]), TABLE)
+    assert len(list(tmp_path.glob("*/*"))) == 2
+
+
+SLOW_SAVE = """
+import sys, time
+from pathlib import Path
+from gcamccl_core.store import Format, cached
+
+def save(value, folder):
+    (folder / "half.txt").write_text(value[:2])
+    Path(sys.argv[1], "writing").touch()
+    time.sleep(float(sys.argv[2]))
+    (folder / "half.txt").write_text(value)
+
+print(cached(sys.argv[1], "texts", "key", lambda: "whole", Format(save, lambda f: (f / "half.txt").read_text())))
+"""
+
+
+def start(tmp_path, seconds: float) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW_SAVE, str(tmp_path), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_process_killed_while_writing_leaves_nothing_that_looks_finished(tmp_path):
+    killed = start(tmp_path, 60)
+    while not (tmp_path / "writing").exists():
+        assert killed.poll() is None
+        time.sleep(0.02)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    left = list((tmp_path / "texts").iterdir())
+    assert len(left) == 1
+    assert left[0].name.startswith(".")
+    assert start(tmp_path, 0).communicate()[0] == "whole\n"
+    assert [path.name[0] != "." for path in (tmp_path / "texts").iterdir()] == [True]
+
+
+def test_two_processes_that_make_the_same_at_once_both_get_it(tmp_path):
+    both = [start(tmp_path, 0.5) for _ in range(2)]
+    assert [process.communicate()[0] for process in both] == ["whole\n", "whole\n"]
+    assert len(list((tmp_path / "texts").iterdir())) == 1
