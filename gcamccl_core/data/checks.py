@@ -100,13 +100,13 @@ def _check_view(view: xr.DataArray) -> None:
         _refuse(view, np.abs(values - values.swapaxes(1, 2)) > SYMMETRY_TOLERANCE, "asymmetric images")
     if kind == "correlation":
         _refuse(view, np.abs(values) > 1 + SYMMETRY_TOLERANCE, "correlations beyond [-1, 1]")
-    if len(values) > 1 and not np.any(np.nanmax(values, axis=0) > np.nanmin(values, axis=0)):
+    if len(values) > 1 and not np.any(np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)):
         raise CohortError(f"view '{view.name}' has no variance: all its {len(values)} subjects are alike")
 
 
 def _refuse(view: xr.DataArray, wrong: np.ndarray, what: str) -> None:
     """Raise if any value is marked wrong, naming the subjects that hold one."""
-    guilty = wrong.reshape(len(wrong), -1).any(axis=1)
+    guilty: np.ndarray = np.asarray(wrong.reshape(len(wrong), -1).any(axis=1))
     if guilty.any():
         subjects = view["subject"].to_numpy()[guilty]
         raise CohortError(

@@ -51,9 +51,9 @@ def fetch(name: str) -> Path:
 
     Examples
     --------
-    >>> fetch("gene_loc/glist-hg38")
+    >>> fetch("gene_loc/glist-hg38")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    gcamccl_core.data.external_files.ManifestError: the manifest has no file 'gene_loc/glist-hg38'; did you mean 'gene_loc/glist-hg19'?
+    gcamccl_core.data.external_files.ManifestError: ...; did you mean 'gene_loc/glist-hg19'?
     """
     file = _look_up(name)
     found = _find(file)
