@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
-import os
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
 
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.model.blocks import FEATURES, build_encoder
+from gcamccl_core.model.checkpoint import read_tensors, write_tensors
 from gcamccl_core.model.scaling import Scaling
 
 OUTPUTS = ("softmax", "sigmoid")
@@ -110,7 +109,7 @@ class CollaborativeNet(nn.Module):
 
         Sigmoid outputs are divided by their sum over the classes first, so that rows sum to 1 either way.
         """
-        return fuse(self(inputs), self.output)
+        return fused_log_proba(self(inputs), self.output).exp()
 
     def fit_scaling(self, cohort: xr.Dataset, subjects: Sequence[int] | np.ndarray) -> CollaborativeNet:
         """Learn from the training subjects how to scale each view (:class:`.Scaling`); correlations stay raw.
@@ -169,10 +168,19 @@ class CollaborativeNet(nn.Module):
         return view
 
 
-def fuse(logits: Mapping[str, Tensor], output: str = "softmax") -> Tensor:
-    """Mean over the views of their class probabilities, shape (n, n_classes); rows sum to 1."""
-    scores = [each if output == "softmax" else nn.functional.logsigmoid(each) for each in logits.values()]
-    return torch.stack([score.softmax(dim=1) for score in scores]).mean(dim=0)
+def fused_log_proba(logits: Mapping[str, Tensor], output: str = "softmax") -> Tensor:
+    """Logarithm of the mean over the views of their class probabilities, shape (n, n_classes).
+
+    Parameters
+    ----------
+    logits : mapping of str to Tensor
+        By view, shape (n, n_classes).
+    output : {"softmax", "sigmoid"}
+        Sigmoid outputs are divided by their sum over the classes, so that rows sum to 1 either way.
+    """
+    scores = torch.stack(list(logits.values()))
+    scores = scores if output == "softmax" else logsigmoid(scores)
+    return scores.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(logits))
 
 
 def describe(net: CollaborativeNet) -> pd.DataFrame:
@@ -247,18 +255,8 @@ def save_net(net: CollaborativeNet, path: str | Path) -> Path:
     path : path
         The file to write or replace, usually ``*.safetensors``.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = ("views", "n_classes", "dropout", "output")
-    arguments = json.dumps({name: getattr(net, name) for name in names})
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        tensors = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
-        save_file(tensors, unfinished, metadata={"arguments": arguments})
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    arguments = {name: getattr(net, name) for name in ("views", "n_classes", "dropout", "output")}
+    return write_tensors(path, net.state_dict(), {"arguments": arguments})
 
 
 def load_net(path: str | Path) -> CollaborativeNet:
@@ -271,13 +269,10 @@ def load_net(path: str | Path) -> CollaborativeNet:
     ValueError
         If the file is truncated or holds something else.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no network file {path}")
+    tensors, content = read_tensors(path)
     try:
-        with safe_open(path, framework="pt") as stored:
-            net = CollaborativeNet(**json.loads(stored.metadata()["arguments"]))
-            net.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
-    except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, ValueError) as fault:
-        raise ValueError(f"{path} is not a readable network; delete it and train anew ({fault})") from fault
+        net = CollaborativeNet(**content["arguments"])
+        net.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as fault:
+        raise ValueError(f"{path} holds no network ({fault})") from fault
     return net.eval()

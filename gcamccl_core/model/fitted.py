@@ -1,0 +1,127 @@
+"""A trained network and how it came about: what it predicts, and how it is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from gcamccl_core.data.checks import name_some
+from gcamccl_core.data.cohort import Split
+from gcamccl_core.model.epochs import HISTORY_COLUMNS, predict_logits
+from gcamccl_core.model.networks import CollaborativeNet, fused_log_proba, load_net, save_net
+from gcamccl_core.model.recipe import RULES, Recipe
+from gcamccl_core.provenance import write_json
+
+SUMMARY = "training.json"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network and how it came about.
+
+    Parameters
+    ----------
+    nets : dict of str to CollaborativeNet
+        In eval mode, at the epoch that each rule selects: ``"cross_entropy"`` and ``"loss"``.
+    selected : dict of str to int
+        Those epochs, counted from 1.
+    history : pandas.DataFrame
+        One row per epoch and part (``"train"``, ``"validation"``): ``loss`` (Eq. 12), its terms ``fit`` and
+        ``agreement``, ``cross_entropy`` and ``accuracy`` of the fused prediction. Training rows are as seen while
+        training, with dropout.
+    recipe, split, seed
+        What it was trained with.
+    classes : list of str
+        Names of the classes.
+    """
+
+    nets: dict[str, CollaborativeNet]
+    selected: dict[str, int]
+    history: pd.DataFrame
+    recipe: Recipe
+    split: Split
+    seed: int
+    classes: list[str]
+
+    @property
+    def net(self) -> CollaborativeNet:
+        """The network at the epoch that the recipe's rule selects."""
+        return self.nets[self.recipe.select]
+
+    def net_at(self, rule: str) -> CollaborativeNet:
+        """Return the network at the epoch that a rule selects, ``"cross_entropy"`` or ``"loss"``."""
+        if rule not in self.nets:
+            raise ValueError(f"rule must be {' or '.join(self.nets)}, got {rule!r}")
+        return self.nets[rule]
+
+    def predict_proba(
+        self, cohort: xr.Dataset, subjects: Sequence[int] | np.ndarray | None = None, views: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Class probabilities, averaged over the views.
+
+        Parameters
+        ----------
+        cohort : xarray.Dataset
+            Holds the network's views; needs no label.
+        subjects : array of int, optional
+            Positions along ``subject``; all if None.
+        views : sequence of str, optional
+            The views to average; all if None.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``subject``, one column per class; rows sum to 1.
+        """
+        logits = predict_logits(self.net, self.net.prepare(cohort, subjects))
+        unknown = set(views or ()) - set(logits)
+        if unknown:
+            raise ValueError(f"the network has no view {name_some(sorted(unknown))}; it has {name_some(logits)}")
+        chosen = {view: logits[view] for view in views or logits}
+        ids = cohort["subject"].to_numpy() if subjects is None else cohort["subject"].to_numpy()[np.asarray(subjects)]
+        proba = fused_log_proba(chosen, self.net.output).exp().cpu().numpy()
+        return pd.DataFrame(proba, index=pd.Index(ids, name="subject"), columns=self.classes)
+
+
+def save_fitted(fitted: Fitted, folder: Path, made: dict[str, object]) -> None:
+    """Keep a finished training in a folder; the summary comes last and says that all is there.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        A finished training.
+    folder : pathlib.Path
+        Of this training alone.
+    made : dict
+        Its stamp.
+    """
+    for rule, net in fitted.nets.items():
+        save_net(net, folder / f"{rule}.safetensors")
+    history = fitted.history.to_dict("records")
+    write_json(
+        folder / SUMMARY,
+        {"stamp": made, "selected": fitted.selected, "classes": fitted.classes, "history": history},
+    )
+
+
+def load_fitted(folder: Path, recipe: Recipe, split: Split, seed: int) -> Fitted:
+    """Read back what :func:`save_fitted` kept.
+
+    Raises
+    ------
+    ValueError
+        If a file is truncated; the message names it.
+    """
+    nets = {rule: load_net(folder / f"{rule}.safetensors") for rule in RULES}
+    try:
+        summary = json.loads((folder / SUMMARY).read_text())
+        history, selected, classes = pd.DataFrame(summary["history"]), summary["selected"], summary["classes"]
+    except (ValueError, KeyError) as fault:
+        raise ValueError(f"{folder / SUMMARY} is truncated or not ours; delete its folder and train anew") from fault
+    return Fitted(nets, selected, history[HISTORY_COLUMNS], recipe, split, seed, classes)

@@ -1,0 +1,199 @@
+"""Train one network or many as in Table II: checked first, watched, resumed where killed, and never done twice."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from tqdm.std import tqdm
+
+from gcamccl_core.data.checks import check_cohort, name_some, view_names
+from gcamccl_core.data.cohort import Split, class_names
+from gcamccl_core.model.checkpoint import read_tensors, write_tensors
+from gcamccl_core.model.epochs import Training
+from gcamccl_core.model.fitted import SUMMARY, Fitted, load_fitted, save_fitted
+from gcamccl_core.model.networks import CollaborativeNet
+from gcamccl_core.model.recipe import RULES, Recipe
+from gcamccl_core.provenance import fingerprint, hash_core, hash_data, resolve, stamp
+
+PARTS = ("train", "validation", "test")
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def fit(
+    cohort: xr.Dataset,
+    split: Split,
+    recipe: Recipe,
+    seed: int = 0,
+    out: str | Path | None = None,
+    progress: bool = True,
+    checkpoint_every: int = 10,
+) -> Fitted:
+    """Train the collaborative network on all of the cohort's views by Eq. 12.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        A cohort; subjects whose label is -1 take no part.
+    split : Split
+        Positions to train on, to select the epoch with, and to keep for the test, which training never sees.
+    recipe : Recipe
+        Hyper-parameters.
+    seed : int
+        Of first weights, dropout and order of the subjects; torch's own generator is left as it was.
+    out : path, optional
+        Folder for models. Each training has its own folder there, named by a fingerprint of recipe, seed, split, data
+        and code: a finished one is loaded, a killed one goes on from its last checkpoint and ends bit for bit where
+        an uninterrupted one ends (on the same number of threads). Nothing is kept if None.
+    progress : bool
+        Show a progress bar.
+    checkpoint_every : int
+        Epochs between two checkpoints.
+
+    Returns
+    -------
+    Fitted
+        The network at the selected epoch, with its history.
+
+    Raises
+    ------
+    CohortError
+        If the cohort breaks its schema.
+    ValueError
+        If the split does not fit the cohort or the recipe, or a stored file is damaged.
+    FloatingPointError
+        If the loss is no longer finite.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.cohort import make_split
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort = simulate_cohort(n_subjects=60, seed=0)
+    >>> fitted = fit(cohort, make_split(cohort), Recipe.demo(epochs=1), progress=False)
+    >>> fitted.history["part"].tolist(), fitted.selected
+    (['train', 'validation'], {'cross_entropy': 1, 'loss': 1})
+    """
+    return fit_many(cohort, [split], [seed], recipe, out, progress, checkpoint_every)[0]
+
+
+def fit_many(
+    cohort: xr.Dataset,
+    splits: Sequence[Split],
+    seeds: Sequence[int],
+    recipe: Recipe,
+    out: str | Path | None = None,
+    progress: bool = True,
+    checkpoint_every: int = 10,
+) -> list[Fitted]:
+    """Train one network per pair of split and seed; everything is checked before the first starts.
+
+    Parameters
+    ----------
+    splits, seeds : sequences of equal length
+        The i-th network is trained on the i-th split with the i-th seed.
+    cohort, recipe, out, progress, checkpoint_every
+        As in :func:`fit`.
+
+    Returns
+    -------
+    list of Fitted
+        In the order of the splits.
+    """
+    check_cohort(cohort)
+    if len(splits) != len(seeds) or not seeds:
+        raise ValueError(f"splits and seeds go in pairs, at least one; got {len(splits)} and {len(seeds)}")
+    if checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
+    for split in splits:
+        _check_split(cohort, split, recipe)
+    data = hash_data(cohort) if out is not None else None
+    fits: list[Fitted] = []
+    bar = tqdm(zip(splits, seeds, strict=True), "networks", len(seeds), disable=not progress or len(seeds) == 1)
+    for split, seed in bar:
+        settings = {"recipe": asdict(recipe), "seed": int(seed), "split": _as_lists(split)}
+        folder = None if out is None else resolve(out) / fingerprint(settings, data, hash_core("model"))
+        if folder is None or not (folder / SUMMARY).is_file():
+            fitted = _train(cohort, split, recipe, int(seed), folder, checkpoint_every, progress, nested=len(seeds) > 1)
+            if folder is not None:
+                save_fitted(fitted, folder, {**stamp(settings), "data": data})
+                (folder / CHECKPOINT).unlink(missing_ok=True)
+        fits.append(fitted if folder is None else load_fitted(folder, recipe, split, int(seed)))
+    return fits
+
+
+def _train(
+    cohort: xr.Dataset,
+    split: Split,
+    recipe: Recipe,
+    seed: int,
+    folder: Path | None,
+    checkpoint_every: int,
+    progress: bool,
+    nested: bool,
+) -> Fitted:
+    """Run the epochs, from the last checkpoint in the folder if there is one."""
+    classes, label = class_names(cohort), cohort["label"].to_numpy().astype(np.int64)
+    views = {name: cohort[name].shape[1:] for name in view_names(cohort)}
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        net = CollaborativeNet(views, len(classes), recipe.dropout, recipe.output).fit_scaling(cohort, split.train)
+        training = Training(net, recipe, seed)
+        if folder is not None and (folder / CHECKPOINT).is_file():
+            training.restore(*read_tensors(folder / CHECKPOINT))
+        train, validation = (
+            (net.prepare(cohort, part), torch.from_numpy(label[part])) for part in (split.train, split.validation)
+        )
+        bar = tqdm(
+            total=recipe.epochs, initial=training.epoch, desc=f"seed {seed}", leave=not nested, disable=not progress
+        )
+        with bar:
+            while not training.finished:
+                training.run_epoch(train, validation)
+                last = training.history[-1]
+                bar.set_postfix(loss=f"{training.history[-2]['loss']:.3f}", accuracy=f"{last['accuracy']:.2f}")
+                bar.update()
+                if folder is not None and training.epoch % checkpoint_every == 0:
+                    write_tensors(folder / CHECKPOINT, *training.state())
+    nets = {rule: copy.deepcopy(net).eval() for rule in RULES}
+    for rule, selected in nets.items():
+        selected.load_state_dict(training.weights[rule])
+    return Fitted(nets, training.selected, pd.DataFrame(training.history), recipe, split, seed, classes)
+
+
+def _as_lists(split: Split) -> dict[str, list[int]]:
+    return {part: np.asarray(getattr(split, part)).tolist() for part in PARTS}
+
+
+def _check_split(cohort: xr.Dataset, split: Split, recipe: Recipe) -> None:
+    """Refuse positions that cannot be trained on, before anything starts."""
+    label, ids = cohort["label"].to_numpy(), cohort["subject"].to_numpy()
+    taken = np.zeros(len(label), dtype=int)
+    for part in PARTS:
+        positions = np.asarray(getattr(split, part))
+        if positions.ndim != 1 or not (np.issubdtype(positions.dtype, np.integer) or positions.size == 0):
+            raise ValueError(f"split.{part} must be a list of integer positions, got {positions.dtype}")
+        outside = positions[(positions < 0) | (positions >= len(label))]
+        if len(outside):
+            raise ValueError(f"split.{part} points outside the {len(label)} subjects: {name_some(outside)}")
+        unlabelled = ids[positions][label[positions] < 0]
+        if len(unlabelled):
+            raise ValueError(f"split.{part} holds subjects outside the contrast (label -1): {name_some(unlabelled)}")
+        np.add.at(taken, positions, 1)
+    if (taken > 1).any():
+        raise ValueError(f"the split uses subjects more than once: {name_some(ids[taken > 1])}")
+    if len(split.train) < recipe.batch_size:
+        raise ValueError(
+            f"{len(split.train)} training subjects are fewer than batch_size, {recipe.batch_size}; lower batch_size"
+        )
+    if not len(split.validation):
+        raise ValueError("split.validation is empty; the epoch is selected on it")
+    lacking = sorted(set(label[label >= 0]) - set(label[split.train]))
+    if lacking:
+        names = class_names(cohort)
+        raise ValueError(f"split.train has no subject of class {name_some(names[int(each)] for each in lacking)}")
