@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -74,8 +74,8 @@ def alt_architecture(net: CollaborativeNet) -> str:
         rows = table[(table["view"] == view) & (table["layer"] != "head")]
         outputs = ", ".join(_times(output[1:]) for output in rows["output_shape"])
         lanes.append(
-            f"View {pretty(view)}, input {_times(shape)}, passes {len(rows)} convolution blocks with outputs {outputs}, "
-            f"and one linear head with {net.n_classes} logits; maps are read at {net.default_layer(view)}"
+            f"View {pretty(view)}, input {_times(shape)}, passes {len(rows)} convolution blocks with outputs "
+            f"{outputs}, and one linear head with {net.n_classes} logits; maps are read at {net.default_layer(view)}"
         )
     count = sum(parameter.numel() for parameter in net.parameters())
     joined = (
@@ -102,11 +102,11 @@ def _draw_lane(ax: Axes, net: CollaborativeNet, view: str, table: pd.DataFrame, 
 
 def _stages(net: CollaborativeNet, view: str, table: pd.DataFrame) -> list[_Stage]:
     stages = [_Stage("input", (1, *net.views[view]), "", False, False)]
-    for row in table[table["layer"] != "head"].itertuples():
-        block = net.encoders[view].get_submodule(row.layer)
+    for row in table[table["layer"] != "head"].to_dict("records"):
+        block = net.encoders[view].get_submodule(row["layer"])
         dropout = "dropout" in dict(block.named_children())
-        mapped = row.layer == net.default_layer(view)
-        stages.append(_Stage(row.layer, row.output_shape[1:], _spell(row.operation), dropout, mapped))
+        mapped = row["layer"] == net.default_layer(view)
+        stages.append(_Stage(row["layer"], row["output_shape"][1:], _spell(row["operation"]), dropout, mapped))
     return stages
 
 
@@ -129,9 +129,11 @@ def _draw_stage(ax: Axes, stage: _Stage, x: float, middle: float, dimensions: in
     left, bottom = x - (width + step * (sheets - 1)) / 2, middle - (side + step * (sheets - 1)) / 2
     for sheet in reversed(range(sheets)):
         corner = (left + sheet * step, bottom + sheet * step)
-        line = {"edgecolor": INK, "linewidth": 1.3 if stage.mapped else 0.6, "linestyle": "-"}
+        border = 1.3 if stage.mapped else 0.6
         hatch = "/////" if stage.dropout and sheet == 0 else None
-        ax.add_patch(Rectangle(corner, width, side, facecolor=FILLS[dimensions], hatch=hatch, **line))
+        ax.add_patch(
+            Rectangle(corner, width, side, facecolor=FILLS[dimensions], edgecolor=INK, linewidth=border, hatch=hatch)
+        )
     weight = "bold" if stage.mapped else "normal"
     ax.text(x, middle + REACH, stage.title, fontsize=SMALL + 0.7, ha="center", va="bottom", fontweight=weight)
     under = "\n".join(filter(None, [_times(stage.shape), stage.details]))
@@ -202,9 +204,9 @@ def _draw_legend(ax: Axes, net: CollaborativeNet) -> None:
     ax.text(5.52, y, f"{name} of the loss", fontsize=SMALL, ha="left", va="center", color=GRADIENT)
 
 
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], head: float = 5.0, **line: object) -> None:
-    line = {"color": GREY, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0} | line
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=head, **line))
+def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], head: float = 5.0, **line: Any) -> None:
+    look: Any = {"color": GREY, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0} | line
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=head, **look))
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -99,7 +99,7 @@ def render_png(drawn: Figure | Axes, alt: str, dpi: int = SCREEN_DPI) -> bytes:
         _figure_of(drawn).savefig(full, format="png", dpi=dpi)
     about = PngInfo()
     about.add_itxt("Description", alt)
-    palette = Image.open(full).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    palette = Image.open(full).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette.save(small, format="png", optimize=True, pnginfo=about, dpi=(dpi, dpi))
     return small.getvalue()
 

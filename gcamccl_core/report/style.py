@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ _CLASS_COLORS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#000000
 _CLASS_HATCHES = ("", "////", "....", "xx", "\\\\\\\\", "++")
 _CLASS_MARKERS = ("o", "s", "^", "D", "v", "P")
 
-_SETTINGS = {
+_SETTINGS: Any = {
     "font.family": "DejaVu Sans",  # travels with matplotlib, so that figures are the same everywhere
     "font.size": 8.5,
     "axes.titlesize": 9,
