@@ -46,12 +46,13 @@ def extreme_groups(score: Sequence[float] | np.ndarray, fraction: float = 0.2) -
     Returns
     -------
     array of shape (n,), int8
-        0 for low, 1 for high, -1 for everyone else. Tied scores at the border go to the subject listed first.
+        0 for low, 1 for high, -1 for everyone else. Of tied scores at a border, the low group takes the first listed,
+        the high group the last.
 
     Raises
     ------
     ValueError
-        If the fraction is out of range or leaves a group empty.
+        If the fraction is out of range or leaves a group empty, or a tied score would be both low and high.
 
     Examples
     --------
@@ -65,6 +66,8 @@ def extreme_groups(score: Sequence[float] | np.ndarray, fraction: float = 0.2) -
     size = round(fraction * len(order))
     if size == 0:
         raise ValueError(f"a fraction of {fraction} of {len(order)} scored subjects leaves the groups empty")
+    if score[order[size - 1]] == score[order[-size]]:
+        raise ValueError(f"a score of {score[order[-size]]:g} would be both low and high; choose a smaller fraction")
     label = np.full(len(score), -1, dtype=np.int8)
     label[order[:size]] = 0
     label[order[-size:]] = 1
