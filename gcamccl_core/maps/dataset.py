@@ -88,3 +88,82 @@ def write_maps(maps: xr.Dataset, path: str | Path, overwrite: bool = False) -> P
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def is_image(maps: xr.Dataset, view: str) -> bool:
+    """Whether a view's maps are images, with the dimensions (subject, target_class, method, i, j)."""
+    return maps[view].ndim == 5
+
+
+def flatten_features(array: np.ndarray, image: bool) -> np.ndarray:
+    """Lay a view's features along the last axis: an image's upper triangle without the diagonal, a vector as it is.
+
+    Parameters
+    ----------
+    array : array of shape (..., *view shape)
+        Maps, truth or data.
+    image : bool
+        Whether the view is an image.
+
+    Returns
+    -------
+    array of shape (..., n_features)
+
+    Examples
+    --------
+    >>> flatten_features(np.arange(9).reshape(3, 3), image=True).tolist()
+    [1, 2, 5]
+    """
+    if not image:
+        return array
+    rows, columns = np.triu_indices(array.shape[-1], k=1)
+    return array[..., rows, columns]
+
+
+def class_values(
+    maps: xr.Dataset, view: str, target_class: str, method: str, subjects: str = "class", label: object = None
+) -> np.ndarray:
+    """Positive part of the maps that speak for a class, in the subjects of that class.
+
+    Parameters
+    ----------
+    maps : xarray.Dataset
+        As :func:`.compute_maps` makes them; of an image view the symmetrised map is taken.
+    view, target_class, method : str
+        Which map.
+    subjects : {"class", "all"}
+        Subjects whose true label is the class, or every subject in ``maps``.
+    label : array of int, optional
+        True class number of every subject in ``maps``; the coordinate ``label`` if not given.
+
+    Returns
+    -------
+    array of shape (n, n_features)
+        Of an image the upper triangle, see :func:`flatten_features`.
+
+    Raises
+    ------
+    ValueError
+        If view, class or method are not among the maps, or no subject is of the class.
+    """
+    for name, wanted, known in (
+        ("view", view, map_views(maps)),
+        ("target_class", target_class, maps["target_class"].to_numpy()),
+        ("method", method, maps["method"].to_numpy()),
+    ):
+        if wanted not in known:
+            raise ValueError(f"the maps have no {name} {wanted!r}; they have {name_some(known, limit=20)}")
+    if subjects not in ("class", "all"):
+        raise ValueError(f"subjects must be 'class' or 'all', got {subjects!r}")
+    numbers = np.asarray(maps["label"] if label is None else label)
+    if numbers.shape != (maps.sizes["subject"],):
+        raise ValueError(
+            f"label must give one class number for each of the {maps.sizes['subject']} subjects of the maps"
+        )
+    chosen = numbers == maps.get_index("target_class").get_loc(target_class)
+    if subjects == "class" and not chosen.any():
+        raise ValueError(f"no subject of class '{target_class}' is among the maps' {len(numbers)}; map other subjects")
+    image = is_image(maps, view)
+    which = {"target_class": target_class, "method": method}  # as a dict: sel(method=...) is an option of xarray's own
+    of_class = maps[symmetric_name(view) if image else view].sel(which).to_numpy()
+    return np.maximum(flatten_features(of_class if subjects == "all" else of_class[chosen], image), 0)

@@ -1,0 +1,267 @@
+"""How far maps find what was planted, always beside controls that need no network or no training."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from scipy.stats import ttest_ind
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from gcamccl_core.data.cohort import class_names
+from gcamccl_core.maps.dataset import class_values, flatten_features, is_image, map_views
+from gcamccl_core.model.networks import CollaborativeNet
+
+METRICS = ["auroc", "average_precision", "precision_at_k", "false_discovery_at_k"]
+COLUMNS = ["view", "target_class", "source", "method", *METRICS, "k", "units", "chance"]
+
+
+def scorecard(
+    maps: xr.Dataset,
+    cohort: xr.Dataset,
+    train: Sequence[int] | np.ndarray | None = None,
+    controls: Mapping[str, xr.Dataset] | None = None,
+) -> pd.DataFrame:
+    """Score every map method against the planted truth, beside a t-test, the plain mean, chance and given controls.
+
+    What is scored, per feature: the mean, over the subjects whose true label is the class, of the positive part of
+    their map for that class. An image's features are its upper triangle, of the symmetrised map. Features with a
+    linkage block (coordinate ``<dimension>_block``) are scored by block: the largest score in it, against whether
+    anything in it was planted.
+
+    Parameters
+    ----------
+    maps : xarray.Dataset
+        As :func:`.compute_maps` makes them, of subjects that the model was not trained on.
+    cohort : xarray.Dataset
+        The simulated cohort, with ``truth_<view>`` and ``population_truth_<view>``.
+    train : array of int, optional
+        Positions of the training subjects in ``cohort``, to compute the univariate controls on: ``t_test``, Welch's
+        t of the class against the other labelled subjects, positive part; ``mean_value``, mean connectivity or allele
+        dosage, positive part. Left out if None.
+    controls : mapping of str to xarray.Dataset, optional
+        Maps to score alike under another ``source``: ``{"random weights": compute_maps(random_weights_like(net), …)}``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per ``view``, ``target_class``, ``source`` ("model", a control's name, "univariate" or "chance") and
+        ``method``: ``auroc``, ``average_precision`` and ``precision_at_k`` against what was planted, k the number of
+        planted ``units`` (edges, measures or blocks), ``false_discovery_at_k`` the share of the k best that does not
+        differ between the classes in the population either; ``chance`` is k / units. Ties count by expectation.
+        Where nothing was planted all of them are NaN.
+
+    Raises
+    ------
+    ValueError
+        If the cohort has no truth for a view, or the views' features are not those of the maps.
+
+    Examples
+    --------
+    >>> from gcamccl_core.maps.activation import compute_maps
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort = simulate_cohort(n_subjects=40, seed=0)
+    >>> net = CollaborativeNet({"snp": cohort["snp"].shape[1:]}).fit_scaling(cohort, range(20))
+    >>> maps = compute_maps(net, cohort, methods=["grad_cam"], progress=False)
+    >>> scorecard(maps, cohort, train=range(20))[["target_class", "source", "method"]].head(4)
+      target_class      source      method
+    0          low       model    grad_cam
+    1          low  univariate      t_test
+    2          low  univariate  mean_value
+    3          low      chance      chance
+    """
+    rows = []
+    for view in map_views(maps):
+        _check_features(maps, cohort, view)
+        for target_class in maps["target_class"].to_numpy():
+            planted, population = (
+                _by_block(truth_of_class(cohort, view, target_class, depth), cohort[view], "any")
+                for depth in ("truth", "population_truth")
+            )
+            for source, method, score in _scores(maps, cohort, view, target_class, train, controls or {}):
+                pooled = _by_block(score, cohort[view], "max")
+                values = _compare(pooled, planted, population)
+                rows.append((view, target_class, source, method, *values, planted.sum(), len(planted), planted.mean()))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def truth_of_class(cohort: xr.Dataset, view: str, target_class: str, depth: str = "truth") -> np.ndarray:
+    """Which features of a view are true for a class; for a class that the simulation does not know, none.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        A simulated cohort.
+    view, target_class : str
+        Which truth.
+    depth : {"truth", "population_truth"}
+        What was planted, or what differs between the classes in the population because of it.
+
+    Returns
+    -------
+    array of shape (n_features,), bool
+        In the order of :func:`.flatten_features`.
+
+    Raises
+    ------
+    ValueError
+        If the cohort has no such truth.
+    """
+    name = f"{depth}_{view}"
+    if name not in cohort:
+        raise ValueError(
+            f"the cohort has no {name}, so nothing is known to be true of '{view}'; only simulations have it"
+        )
+    truth = cohort[name].reindex(target_class=[target_class], fill_value=False)[0].to_numpy().astype(bool)
+    return flatten_features(truth, image=truth.ndim == 2)
+
+
+def _check_features(maps: xr.Dataset, cohort: xr.Dataset, view: str) -> None:
+    for dim in maps[view].dims[3:]:
+        if not maps.get_index(dim).equals(cohort.get_index(dim)):
+            raise ValueError(f"maps and cohort differ along '{dim}' of view '{view}'; use the cohort that was mapped")
+
+
+def _by_block(values: np.ndarray, view: xr.DataArray, how: str) -> np.ndarray:
+    """Take the largest value (or any truth) of each linkage block; features without blocks stay as they are."""
+    block = view.coords.get(f"{view.name}_block")
+    if block is None:
+        return values
+    return pd.Series(values).groupby(block.to_numpy()).agg(how).to_numpy()
+
+
+def _scores(
+    maps: xr.Dataset,
+    cohort: xr.Dataset,
+    view: str,
+    target_class: str,
+    train: Sequence[int] | np.ndarray | None,
+    controls: Mapping[str, xr.Dataset],
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Source, method and one score per feature: the maps first, then the controls."""
+    for source, dataset in {"model": maps, **controls}.items():
+        for method in dataset["method"].to_numpy():
+            yield source, str(method), class_values(dataset, view, target_class, method).mean(axis=0)
+    if train is not None:
+        yield from _univariate_scores(cohort.isel(subject=np.asarray(train)), view, target_class, is_image(maps, view))
+    image = is_image(maps, view)
+    yield "chance", "chance", np.zeros(flatten_features(np.empty(maps[view].shape[3:]), image).size)
+
+
+def _univariate_scores(
+    training: xr.Dataset, view: str, target_class: str, image: bool
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    label = training["label"].to_numpy()
+    of_class = label == class_names(training).index(target_class)
+    values = flatten_features(training[view].to_numpy(), image)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a SNP that nobody in a class carries: t is 0 or infinite
+        t, _ = ttest_ind(values[of_class], values[(label >= 0) & ~of_class], equal_var=False, nan_policy="omit")
+    yield "univariate", "t_test", np.nan_to_num(np.maximum(np.asarray(t), 0))
+    yield "univariate", "mean_value", np.maximum(np.nanmean(values[label >= 0], axis=0), 0)
+
+
+def _compare(score: np.ndarray, planted: np.ndarray, population: np.ndarray) -> tuple[float, float, float, float]:
+    """Values of METRICS for one score per unit."""
+    if not planted.any() or planted.all():
+        return (np.nan,) * 4
+    k = int(planted.sum())
+    return (
+        float(roc_auc_score(planted, score)),
+        float(average_precision_score(planted, score)),
+        share_of_best(score, planted, k),
+        1 - share_of_best(score, population | planted, k),
+    )
+
+
+def share_of_best(score: np.ndarray, truth: np.ndarray, k: int) -> float:
+    """Share of the k highest scores that are true; tied scores at the border count by expectation.
+
+    Parameters
+    ----------
+    score : array of shape (n,)
+    truth : array of shape (n,), bool
+    k : int
+        From 1 to n.
+
+    Examples
+    --------
+    >>> share_of_best(np.array([3.0, 1, 1, 0]), np.array([True, True, False, False]), k=2)
+    0.75
+    """
+    border = np.sort(score)[-k]
+    above, tied = score > border, score == border
+    return float((truth[above].sum() + (k - above.sum()) * truth[tied].mean()) / k)
+
+
+def random_weights_like(net: CollaborativeNet, seed: int = 0) -> CollaborativeNet:
+    """Copy a network and draw all its weights anew: what the maps show without anything learnt.
+
+    Parameters
+    ----------
+    net : CollaborativeNet
+        Left as it is; its scaling is kept, so that both networks see the same inputs.
+    seed : int
+        Another seed, other weights; the state of torch's generator is left alone.
+
+    Examples
+    --------
+    >>> net = CollaborativeNet({"snp": (80,)})
+    >>> control = random_weights_like(net, seed=1)
+    >>> bool((control.heads["snp"].weight == net.heads["snp"].weight).any())
+    False
+    """
+    control = copy.deepcopy(net)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module in control.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+    return control.eval()
+
+
+def verdict(scores: pd.DataFrame, method: str | None = None) -> str:
+    """Say in one line per view how well the maps find what was planted, computed from a scorecard.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        As :func:`scorecard` makes it.
+    method : str, optional
+        The map method to speak of; of each view the one with the largest mean average precision if not given.
+
+    Returns
+    -------
+    str
+        Lines joined by line breaks. "Finds more than" compares average precision, averaged over the classes.
+
+    Raises
+    ------
+    ValueError
+        If the method is not in the scorecard.
+    """
+    if method is not None and method not in set(scores.loc[scores["source"] == "model", "method"]):
+        raise ValueError(f"the scorecard has no map method {method!r}")
+    return "\n".join(_judge(str(view), of_view, method) for view, of_view in scores.groupby("view", sort=False))
+
+
+def _judge(view: str, scores: pd.DataFrame, method: str | None) -> str:
+    means = scores.groupby(["source", "method"], sort=False)["average_precision"].mean().dropna()
+    if means.empty:
+        return f"{view}: nothing was planted, so there is nothing to find; whatever a map shows here is noise."
+    of_model = means.xs("model", level="source")
+    best = method or str(of_model.idxmax())
+    found = float(of_model[best])
+    more: list[str] = []
+    less: list[str] = []
+    for source, name, value in means.drop("model", level="source").reset_index().itertuples(index=False):
+        control = name if source in ("univariate", "chance") else f"{name} with {source}"
+        (less if value < found else more).append(f"{control} ({value:.2f})")
+    text = f"{view}: {'' if method else 'the best map, '}{best}, has an average precision of {found:.2f}; it finds "
+    text += f"more than {', '.join(less)}" if less else "no more than any control"
+    return f"{text}, but no more than {', '.join(more)}." if less and more else f"{text}."
