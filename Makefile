@@ -1,0 +1,63 @@
+# The compendium's commands. `make book` and `make test` need Python 3.11 and make, nothing else.
+PROFILE ?= demo
+PYTHON ?= python3.11
+VENV := .venv
+STAMP := $(VENV)/installed
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+SNAKEMAKE = python -m snakemake --snakefile workflow/Snakefile --cores all --scheduler greedy --nolock \
+  --rerun-incomplete --rerun-triggers mtime --quiet rules progress --config profile=$(PROFILE) --
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help book test setup check notebooks results status clean
+
+# Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
+# kernel and asks for it again; told to keep memory, an epoch runs 1.06 to 1.45 times as fast.
+export MALLOC_MMAP_MAX_ := 0
+export MALLOC_TRIM_THRESHOLD_ := 1073741824
+export MALLOC_TOP_PAD_ := 268435456
+# Sets of text would otherwise be in another order in every process.
+export PYTHONHASHSEED := 0
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  PROFILE=name   one of $(basename $(notdir $(wildcard profiles/*.yaml))); $(PROFILE) unless given"
+
+book: setup ## Execute the notebooks with a profile and render the book (PROFILE=demo)
+	@$(SNAKEMAKE) book
+	@echo "The book: runs/$(PROFILE)/html/index.html"
+
+test: override PROFILE := demo
+test: check book ## Everything that must hold: checks, the demo book, tests, docstring examples, notebooks
+	@python -m pytest --nbval-lax --nbval-current-env tests gcamccl_core $(NOTEBOOKS)
+
+setup: $(STAMP) ## Create .venv and install what constraints.txt pins
+
+check: setup ## Style, types and import layers only
+	ruff check
+	ruff format --check
+	mypy
+	lint-imports
+
+notebooks: override PROFILE := demo
+notebooks: setup ## Execute the notebooks with the demo profile and keep their outputs in notebooks/
+	@$(SNAKEMAKE) notebooks
+	@python -m workflow.keep
+
+results: setup ## Compute the tables of long runs into results/ (hours)
+	@$(SNAKEMAKE) results
+
+status: setup ## Say which notebooks, runs and tables are stale
+	@python -m workflow.status
+
+clean: ## Remove runs/ and caches; .venv stays
+	rm -rf runs .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	  { echo "This needs Python 3.11, and '$(PYTHON)' is not it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	python -m pip install --constraint constraints.txt torch
+	python -m pip install --constraint constraints.txt --editable '.[book,test]'
+	@touch $@

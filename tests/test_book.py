@@ -1,0 +1,222 @@
+"""The workflow on a small book, and the pages of every book that has been rendered."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import nbformat
+import pytest
+
+from workflow.assemble import BookError, check_quoted, glued_numbers
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+ROOT = Path(__file__).parent.parent
+PAGES = {
+    "index.md": "# Small\n\nThe best is {{ best }}, see {doc}`notebooks/02_second` and {cite}`hu2021gcamccl`.\n\n"
+    "$$ a = b $$ (eq-one)\n\nEquation {eq}`eq-one`.\n\n"
+    "```{figure} figures/dot.svg\n:alt: A dot.\nA dot.\n```\n",
+    "bibliography.md": "# Bibliography\n\n```{bibliography}\n```\n",
+    "_toc.yml": "format: jb-book\nroot: index\nchapters:\n"
+    "- file: notebooks/01_first\n- file: notebooks/02_second\n- file: bibliography\n",
+}
+DRAW = """from pathlib import Path
+from myst_nb import glue
+glue("best", f"{0.5 + seed:.2f}", display=False)
+folder = Path("../runs/demo/figures")
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "dot.svg").write_text(
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle cx="4" cy="4" r="3"/></svg>')"""
+
+
+def notebook(title: str, *sources: str) -> nbformat.NotebookNode:
+    cells = [nbformat.v4.new_markdown_cell(f"# {title}\n\n$$ x^2 $$")]
+    cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[1].metadata["tags"] = ["parameters"]
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+
+
+def run(project: Path, target: str, profile: str = "demo") -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", "all", "--nolock"]
+    command += ["--scheduler", "greedy", "--rerun-triggers", "mtime", "--config", f"profile={profile}", "--", target]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """Set up a project of two small notebooks with the real workflow and the real settings of the book."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("workflow", "gcamccl_core"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("book", "notebooks", "profiles"):
+        (folder / name).mkdir()
+    for name in ("_config.yml", "references.bib"):
+        shutil.copy(ROOT / "book" / name, folder / "book")
+    for name, text in PAGES.items():
+        (folder / "book" / name).write_text(text)
+    (folder / "profiles" / "demo.yaml").write_text("title: Small\nparameters: {seed: 0}\nnotebooks: {}\n")
+    nbformat.write(notebook("First", "seed: int = 0  # which", "seed"), folder / "notebooks" / "01_first.ipynb")
+    nbformat.write(notebook("Second", "seed: int = 0", DRAW), folder / "notebooks" / "02_second.ipynb")
+    done = run(folder, "book")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def made(project: Path) -> dict[str, float]:
+    return {path.stem: path.stat().st_mtime for path in (project / "runs/demo/notebooks").glob("*.ipynb")}
+
+
+def test_only_what_changed_is_executed_again(project):
+    before = made(project)
+    first = project / "notebooks" / "01_first.ipynb"
+    first.touch()
+    assert run(project, "notebooks").returncode == 0
+    assert made(project) == before, "a newer file with the same cells is not a change"
+    changed = nbformat.read(first, as_version=4)
+    changed.cells[2].source = "seed + 1"
+    nbformat.write(changed, first)
+    assert run(project, "notebooks").returncode == 0
+    after = made(project)
+    assert after["02_second"] == before["02_second"]
+    assert after["01_first"] > before["01_first"]
+
+
+def test_numbers_and_title_reach_the_page(project):
+    page = (project / "runs/demo/html/index.html").read_text()
+    assert "The best is 0.50" in page
+    assert "<title>" in page
+    assert "Small" in page
+
+
+def test_a_failing_cell_is_named_and_leaves_the_notebook_to_look_at(project):
+    nbformat.write(notebook("Third", "seed: int = 0", "1 / (seed - seed)"), project / "notebooks" / "03_third.ipynb")
+    try:
+        done = run(project, "notebooks")
+    finally:
+        (project / "notebooks" / "03_third.ipynb").unlink()
+    assert done.returncode != 0
+    assert "notebooks/03_third.ipynb, cell [2] failed" in done.stderr
+    assert "ZeroDivisionError: division by zero" in done.stderr
+    assert "ZeroDivisionError" in (project / "runs/demo/unfinished/03_third.ipynb").read_text()
+    assert not (project / "runs/demo/notebooks/03_third.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("parameters: {sede: 1}", "unknown parameter 'sede'; did you mean 'seed'?"),
+        ("notebooks: {01_frist: {seed: 1}}", "unknown notebook '01_frist'; did you mean '01_first'?"),
+        ("notebooks: {01_first: {speed: 1}}", "unknown parameter of 01_first 'speed'; did you mean 'seed'?"),
+        ("parametres: {}", "unknown section 'parametres'; did you mean 'parameters'?"),
+        ("parameters: {run_folder: here}", "leave run_folder out"),
+    ],
+)
+def test_a_profile_that_asks_for_the_unknown_is_refused(project, text, said, monkeypatch):
+    from workflow.profile import ProfileError, read_profile
+
+    monkeypatch.chdir(project)
+    (project / "profiles" / "wrong.yaml").write_text(text)
+    with pytest.raises(ProfileError, match=re.escape(said)):
+        read_profile("wrong")
+    with pytest.raises(ProfileError, match=r"there is no profiles/dmeo.yaml; did you mean 'demo'\?"):
+        read_profile("dmeo")
+
+
+def test_a_page_that_quotes_what_nothing_made_is_refused():
+    with pytest.raises(BookError, match=r"'accuracy' \(in departures.md, index.md\)"):
+        check_quoted({"accuracy": ["index.md", "departures.md"], "best": ["index.md"]}, {"best": "1"})
+
+
+def test_two_notebooks_that_disagree_on_a_number_are_refused(tmp_path):
+    paths = []
+    for value in ("1", "2"):
+        record = {"application/papermill.record/text/plain": value}
+        output = nbformat.v4.new_output("display_data", record, metadata={"scrapbook": {"name": "best"}})
+        paths.append(tmp_path / f"{value}.ipynb")
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[output])]), paths[-1])
+    assert glued_numbers(paths[:1]) == {"best": "1"}
+    with pytest.raises(BookError, match=r"'best' is 1 in .* and 2 in"):
+        glued_numbers(paths)
+
+
+class Page(HTMLParser):
+    """What a page loads, where it links to, its anchors, and its pictures' descriptions."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.loads, self.links, self.anchors, self.pictures = [], [], {"", "top"}, []
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.anchors.update(value for key in ("id", "name") if (value := attributes.get(key)))
+        if tag == "a" and attributes.get("href") is not None:
+            self.links.append(attributes["href"])
+        if tag == "link" and attributes.get("rel") not in ("canonical", "author", "license"):
+            self.loads.append(attributes.get("href"))
+        if tag in ("script", "img", "iframe", "source", "video", "object", "embed"):
+            self.loads += [value for key in ("src", "data", "srcset") if (value := attributes.get(key))]
+        if tag == "img":
+            self.pictures.append((attributes.get("src"), attributes.get("alt")))
+
+
+@pytest.fixture(scope="module", params=["small", *sorted(path.parent.name for path in ROOT.glob("runs/*/html"))])
+def html(request) -> Path:
+    folder = request.getfixturevalue("project") / "runs/demo/html" if request.param == "small" else None
+    return folder or ROOT / "runs" / request.param / "html"
+
+
+@pytest.fixture(scope="module")
+def pages(html) -> dict[Path, Page]:
+    return {path.resolve(): Page(path) for path in html.rglob("*.html") if "_static" not in path.parts}
+
+
+def test_nothing_is_loaded_from_the_network(html, pages):
+    remote = [(path.name, address) for path, page in pages.items() for address in page.loads if is_remote(address)]
+    styles = [*html.glob("_static/**/*.css"), *pages]
+    inside = re.compile(r"""(?:@import\s+|url\()["']?\s*((?:https?:)?//[^"')\s]+)""")
+    remote += [(path.name, address) for path in styles for address in inside.findall(path.read_text())]
+    assert remote == []
+
+
+def is_remote(address: str | None) -> bool:
+    return bool(address) and bool(urlsplit(address).netloc)
+
+
+def test_equations_are_set_by_a_local_script(html, pages):
+    with_math = [page for path, page in pages.items() if 'class="math' in path.read_text()]
+    assert with_math
+    for page in with_math:
+        scripts = [unquote(urlsplit(address).path) for address in page.loads if "mathjax" in (address or "").lower()]
+        assert scripts
+        assert all((html / script.lstrip("./")).is_file() for script in scripts)
+    assert list(html.glob("_static/mathjax/output/chtml/fonts/**/*.woff"))
+
+
+def test_every_internal_link_leads_somewhere(pages):
+    broken = []
+    for path, page in pages.items():
+        for address in [*page.links, *filter(None, page.loads)]:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            anchor = unquote(parts.fragment)
+            if not target.exists() or (target in pages and anchor not in pages[target].anchors):
+                broken.append((path.name, address))
+    assert broken == []
+
+
+def test_every_picture_says_what_it_shows(pages):
+    silent = [(path.name, source) for path, page in pages.items() for source, alt in page.pictures if not alt]
+    assert silent == []
+
+
+def test_search_works_from_files_beside_the_pages(html):
+    index = (html / "searchindex.js").read_text()
+    assert json.loads(index[len("Search.setIndex(") : -1])["docnames"]
+    assert (html / "_static" / "searchtools.js").is_file()

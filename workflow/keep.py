@@ -1,0 +1,52 @@
+"""Keep the demo run's outputs in ``notebooks/``, without times and counters: ``python -m workflow.keep``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nbformat
+
+from workflow.profile import NOTEBOOKS, notebook_names, parameters_for, read_profile
+
+PROFILE = "demo"
+
+
+def keep(executed: Path, notebook: Path, made_from: dict[str, str]) -> None:
+    """Copy the outputs of an executed notebook into the notebook it was executed from.
+
+    Execution times and progress bars are left out: two runs that find the same leave the same file.
+    """
+    kept = nbformat.read(notebook, as_version=4)
+    done = nbformat.read(executed, as_version=4)
+    if [cell.source for cell in kept.cells] != [cell.source for cell in done.cells]:
+        raise ValueError(f"{notebook} has been edited since {executed} was made; run `make notebooks` again")
+    count = 0
+    for cell, fresh in zip(kept.cells, done.cells, strict=True):
+        if cell.cell_type == "code":
+            count += bool(cell.source.strip())
+            cell.execution_count = count if cell.source.strip() else None
+            cell.outputs = [output for output in fresh.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                if "execution_count" in output:
+                    output["execution_count"] = count
+    kept.metadata["made_from"] = made_from
+    kept.metadata["language_info"] = {"name": "python"}
+    nbformat.write(kept, notebook)
+
+
+def main() -> None:
+    """Keep every chapter's outputs, after a check that the profile runs them at their own defaults."""
+    profile = read_profile(PROFILE)
+    for name in notebook_names():
+        unlike = parameters_for(profile, name)
+        if unlike:
+            raise ValueError(f"profiles/{PROFILE}.yaml differs from the defaults of {name}: {unlike}")
+        executed = profile.run_folder / "notebooks" / f"{name}.ipynb"
+        made_from = json.loads(executed.with_suffix(".stamp.json").read_text())
+        keep(executed, NOTEBOOKS / f"{name}.ipynb", {key: made_from[key] for key in ("notebook", "core")})
+        print(f"kept the outputs of {name}")
+
+
+if __name__ == "__main__":
+    main()

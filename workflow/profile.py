@@ -1,0 +1,115 @@
+"""What a profile asks of each notebook, and what each executed notebook is made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import papermill
+import yaml
+
+from gcamccl_core.parameters import suggest
+from gcamccl_core.provenance import fingerprint, hash_core, versions
+
+NOTEBOOKS = Path("notebooks")
+RUNS = Path("runs")
+
+
+class ProfileError(ValueError):
+    """A profile that asks for what no notebook knows; the message names the file and what was probably meant."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named set of parameters, from ``profiles/<name>.yaml``."""
+
+    name: str
+    title: str
+    parameters: Mapping[str, object]
+    notebooks: Mapping[str, Mapping[str, object]]
+
+    @property
+    def run_folder(self) -> Path:
+        """Where all that this profile makes is kept, relative to the project."""
+        return RUNS / self.name
+
+
+def notebook_names() -> list[str]:
+    """Names of the chapters, in the order of their numbers."""
+    return sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+
+
+def declared(notebook: str) -> dict[str, object]:
+    """Names and default values of a notebook's parameters; the value as text if it is not a literal."""
+    found = papermill.inspect_notebook(str(NOTEBOOKS / f"{notebook}.ipynb"))
+    return {name: yaml.safe_load(entry["default"]) for name, entry in found.items()}
+
+
+def read_profile(name: str, folder: Path = Path("profiles")) -> Profile:
+    """Read a profile and refuse what no notebook declares.
+
+    Raises
+    ------
+    ProfileError
+        If there is no such profile, or it holds an unknown section, notebook or parameter.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise ProfileError(f"there is no {path}; {suggest(name, sorted(p.stem for p in folder.glob('*.yaml')))}")
+    content = yaml.safe_load(path.read_text()) or {}
+    _refuse_unknown(path, "section", content, ("title", "parameters", "notebooks"))
+    known = {notebook: declared(notebook) for notebook in notebook_names()}
+    shared = content.get("parameters") or {}
+    own = content.get("notebooks") or {}
+    if "run_folder" in shared or any("run_folder" in given for given in own.values()):
+        raise ProfileError(f"{path}: the run folder of a profile is always {RUNS / name}; leave run_folder out")
+    _refuse_unknown(path, "parameter", shared, sorted({name for names in known.values() for name in names}))
+    _refuse_unknown(path, "notebook", own, known)
+    for notebook, given in own.items():
+        _refuse_unknown(path, f"parameter of {notebook}", given, known[notebook])
+    return Profile(name, str(content.get("title", name)), shared, own)
+
+
+def _refuse_unknown(path: Path, what: str, given: Mapping[str, object], known: object) -> None:
+    for name in given:
+        if name not in known:  # type: ignore[operator]
+            raise ProfileError(f"{path}: unknown {what} '{name}'; {suggest(str(name), known)}")  # type: ignore[arg-type]
+
+
+def parameters_for(profile: Profile, notebook: str) -> dict[str, object]:
+    """Give the values to inject: those that the notebook declares and that differ from its own defaults."""
+    defaults = declared(notebook)
+    asked = {**profile.parameters, **profile.notebooks.get(notebook, {}), "run_folder": profile.run_folder.as_posix()}
+    return {name: value for name, value in asked.items() if name in defaults and defaults[name] != value}
+
+
+def hash_notebook(path: Path) -> str:
+    """Fingerprint a notebook's cells, their kind, source and tags; outputs and counters do not count."""
+    cells = nbformat.read(path, as_version=4).cells
+    return fingerprint([[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in cells])
+
+
+def made_from(profile: Profile, notebook: str) -> dict[str, object]:
+    """Say what an executed notebook depends on: a change in any of it makes the executed one stale."""
+    parameters = parameters_for(profile, notebook)
+    cohort = Path(str({**declared(notebook), **parameters}.get("cohort", "")))
+    return {
+        "notebook": hash_notebook(NOTEBOOKS / f"{notebook}.ipynb"),
+        "parameters": parameters,
+        "core": hash_core(),
+        "data": hashlib.sha256(cohort.read_bytes()).hexdigest()[:16] if cohort.is_file() else None,
+        "versions": versions(),
+    }
+
+
+def write_if_changed(path: Path, content: object) -> Path:
+    """Write JSON only if it would differ, so that the file's time says when its content last changed."""
+    text = json.dumps(content, indent=1, sort_keys=True) + "\n"
+    if not path.is_file() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return path
