@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from nilearn.connectome import ConnectivityMeasure
+from scipy.stats import zscore
 from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from tqdm import tqdm
 
@@ -27,7 +28,7 @@ def estimate_connectivity(
     The paper's measure is Pearson's correlation of the regions' time series x_i and x_j,
     ``r_ij = cov(x_i, x_j) / sqrt(var(x_i) var(x_j))``. The work is done by nilearn's ``ConnectivityMeasure``: the plain
     covariance for ``correlation`` and ``covariance``; for the kinds that invert it, where there are often fewer time
-    points than regions, the covariance of Ledoit and Wolf.
+    points than regions, the covariance of Ledoit and Wolf of the standardised series (shrinkage depends on units).
 
     Parameters
     ----------
@@ -65,10 +66,12 @@ def estimate_connectivity(
     for name, series in zip(names, time_series, strict=True):
         _check_series(np.asarray(series), name, width, regions)
     connectivity = np.empty((len(time_series), width, width), dtype=np.float32)
-    measure = _measure(kind)
+    plain = kind in ("correlation", "covariance")
+    estimator = EmpiricalCovariance(store_precision=False) if plain else LedoitWolf(store_precision=False)
+    measure = ConnectivityMeasure(estimator, kind=kind, standardize=None)  # it would standardise for correlation alone
     for start in tqdm(range(0, len(names), CHUNK), desc="connectivity", leave=False, delay=3):
         chunk = [np.asarray(series, dtype=float) for series in time_series[start : start + CHUNK]]
-        matrices = measure.fit_transform(chunk)
+        matrices = measure.fit_transform(chunk if plain else [zscore(series, ddof=1) for series in chunk])
         connectivity[start : start + CHUNK] = (matrices + matrices.swapaxes(1, 2)) / 2
     if "correlation" in kind:
         np.clip(connectivity, -1, 1, out=connectivity)
@@ -96,13 +99,6 @@ def without_signal(series: np.ndarray) -> np.ndarray:
     rounding = 4 * np.finfo(float).eps * np.abs(series).max(axis=0)
     with np.errstate(invalid="ignore"):
         return ~(np.isfinite(series).all(axis=0) & (np.ptp(series, axis=0) > rounding))
-
-
-def _measure(kind: str) -> ConnectivityMeasure:
-    """Set nilearn's estimator up; shrinkage depends on the units, so it works on standardised series."""
-    plain = kind in ("correlation", "covariance")
-    estimator = EmpiricalCovariance(store_precision=False) if plain else LedoitWolf(store_precision=False)
-    return ConnectivityMeasure(estimator, kind=kind, standardize=None if plain else "zscore_sample")
 
 
 def _check_series(series: np.ndarray, subject: str, width: int, regions: Sequence[str] | None) -> None:
