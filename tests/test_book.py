@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 
-from workflow.assemble import BookError, check_quoted, glued_numbers
+from workflow.assemble import BookError, fill_in, glued_numbers
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 ROOT = Path(__file__).parent.parent
@@ -126,9 +126,15 @@ def test_a_profile_that_asks_for_the_unknown_is_refused(project, text, said, mon
         read_profile("dmeo")
 
 
-def test_a_page_that_quotes_what_nothing_made_is_refused():
+def test_a_page_that_quotes_what_nothing_made_is_refused(tmp_path):
+    for name in ("index.md", "departures.md"):
+        (tmp_path / name).write_text("{{ accuracy }} against {{ best }} and $\\mathbf{{x}}$")
     with pytest.raises(BookError, match=r"'accuracy' \(in departures.md, index.md\)"):
-        check_quoted({"accuracy": ["index.md", "departures.md"], "best": ["index.md"]}, {"best": "1"})
+        fill_in(tmp_path, {"best": "1"})
+    (tmp_path / "index.md").write_text(":alt: {{ best }} of {{best}} and $\\mathbf{{x}}$")
+    (tmp_path / "departures.md").unlink()
+    fill_in(tmp_path, {"best": "0.9"})
+    assert (tmp_path / "index.md").read_text() == ":alt: 0.9 of {{best}} and $\\mathbf{{x}}$"
 
 
 def test_two_notebooks_that_disagree_on_a_number_are_refused(tmp_path):

@@ -20,7 +20,7 @@ from workflow.profile import Profile, notebook_names, read_profile
 
 BOOK = Path("book")
 RESULTS = Path("results")
-QUOTED = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+QUOTED = re.compile(r"\{\{ +([A-Za-z_]\w*) +\}\}")  # with blanks, which set it apart from braces in equations
 GLUED = "application/papermill.record/text/plain"
 
 
@@ -56,6 +56,12 @@ def stored_numbers(folder: Path = RESULTS) -> dict[str, str]:
     return {name: value for name, (value, _) in found.items()}
 
 
+def figure_words(folder: Path) -> dict[str, str]:
+    """Collect alt text and caption of every saved figure, as ``figure_<name>_alt`` and ``figure_<name>_caption``."""
+    saved = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    return {f"figure_{words['name']}_{part}": words[part] for words in saved for part in ("alt", "caption")}
+
+
 def _add(found: dict[str, tuple[str, Path]], name: str, value: str, path: Path) -> None:
     if name in found and found[name][0] != value:
         raise BookError(f"'{name}' is {found[name][0]} in {found[name][1]} and {value} in {path}: rename one of them")
@@ -71,32 +77,32 @@ def _unquote(text: str) -> str:
     return value if isinstance(value, str) else text
 
 
-def quoted(source: Path) -> dict[str, list[str]]:
-    """List the pages that quote each number as ``{{ name }}``, by name."""
-    pages: dict[str, list[str]] = {}
-    for path in sorted([*source.rglob("*.md"), *source.rglob("*.ipynb")]):
-        text = path.read_text()
-        if path.suffix == ".ipynb":
-            cells = nbformat.reads(text, as_version=4).cells
-            text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-        for name in QUOTED.findall(text):
-            pages.setdefault(name, []).append(path.relative_to(source).as_posix())
-    return pages
-
-
-def check_quoted(pages: Mapping[str, list[str]], numbers: Mapping[str, str]) -> None:
-    """Refuse a book that quotes a number which nothing made.
+def fill_in(source: Path, numbers: Mapping[str, str]) -> None:
+    """Replace every ``{{ name }}`` in pages and in the notebooks' prose, directive options included.
 
     Raises
     ------
     BookError
-        Naming every such number and the pages that quote it.
+        If a name is unknown, naming every such name and the pages that quote it.
     """
-    missing = [f"'{name}' (in {', '.join(sorted(set(where)))})" for name, where in pages.items() if name not in numbers]
+    missing: dict[str, set[str]] = {}
+
+    def replace(text: str, path: Path) -> str:
+        for name in QUOTED.findall(text):
+            if name not in numbers:
+                missing.setdefault(name, set()).add(path.relative_to(source).as_posix())
+        return QUOTED.sub(lambda match: numbers.get(match[1], match[0]), text)
+
+    for path in sorted(source.rglob("*.md")):
+        path.write_text(replace(path.read_text(), path))
+    for path in sorted(source.rglob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            cell.source = replace(cell.source, path) if cell.cell_type == "markdown" else cell.source
+        nbformat.write(notebook, path)
     if missing:
-        raise BookError(
-            f"the book quotes numbers that no notebook has glued and no table in {RESULTS}/ holds: {'; '.join(missing)}"
-        )
+        wanted = "; ".join(f"'{name}' (in {', '.join(sorted(pages))})" for name, pages in missing.items())
+        raise BookError(f"no notebook has glued, no table in {RESULTS}/ and no saved figure holds: {wanted}")
 
 
 def assemble(profile: Profile) -> Path:
@@ -111,12 +117,10 @@ def assemble(profile: Profile) -> Path:
     figures = profile.run_folder / "figures"
     if figures.is_dir():
         shutil.copytree(figures, source / "figures", ignore=shutil.ignore_patterns(".*"))
-    numbers = {**stored_numbers(), **glued_numbers(executed), "profile": profile.name}
-    pages = quoted(source)
-    check_quoted(pages, numbers)
+    words = {**stored_numbers(), **figure_words(figures), **glued_numbers(executed), "profile": profile.name}
+    fill_in(source, words)
     config = yaml.safe_load((BOOK / "_config.yml").read_text())
     config["title"] = profile.title
-    config["parse"]["myst_substitutions"] = {name: numbers[name] for name in sorted(pages)}
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     return source
 
