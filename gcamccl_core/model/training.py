@@ -178,6 +178,7 @@ def _check_split(cohort: xr.Dataset, split: Split, recipe: Recipe) -> None:
         positions = np.asarray(getattr(split, part))
         if positions.ndim != 1 or not (np.issubdtype(positions.dtype, np.integer) or positions.size == 0):
             raise ValueError(f"split.{part} must be a list of integer positions, got {positions.dtype}")
+        positions = positions.astype(int)  # an empty list comes as floats
         outside = positions[(positions < 0) | (positions >= len(label))]
         if len(outside):
             raise ValueError(f"split.{part} points outside the {len(label)} subjects: {name_some(outside)}")
@@ -185,8 +186,6 @@ def _check_split(cohort: xr.Dataset, split: Split, recipe: Recipe) -> None:
         if len(unlabelled):
             raise ValueError(f"split.{part} holds subjects outside the contrast (label -1): {name_some(unlabelled)}")
         np.add.at(taken, positions, 1)
-    if (taken > 1).any():
-        raise ValueError(f"the split uses subjects more than once: {name_some(ids[taken > 1])}")
     if len(split.train) < recipe.batch_size:
         raise ValueError(
             f"{len(split.train)} training subjects are fewer than batch_size, {recipe.batch_size}; lower batch_size"
@@ -197,3 +196,5 @@ def _check_split(cohort: xr.Dataset, split: Split, recipe: Recipe) -> None:
     if lacking:
         names = class_names(cohort)
         raise ValueError(f"split.train has no subject of class {name_some(names[int(each)] for each in lacking)}")
+    if (taken > 1).any():
+        raise ValueError(f"the split uses subjects more than once: {name_some(ids[taken > 1])}")
