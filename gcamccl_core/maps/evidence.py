@@ -144,26 +144,42 @@ def _scores(
     controls: Mapping[str, xr.Dataset],
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Source, method and one score per feature: the maps first, then the controls."""
+    image = is_image(maps, view)
     for source, dataset in {"model": maps, **controls}.items():
         for method in dataset["method"].to_numpy():
             yield source, str(method), class_values(dataset, view, target_class, method).mean(axis=0)
     if train is not None:
-        yield from _univariate_scores(cohort.isel(subject=np.asarray(train)), view, target_class, is_image(maps, view))
-    image = is_image(maps, view)
+        training = cohort.isel(subject=np.asarray(train))
+        for statistic, values in univariate_scores(training, view, target_class, image).items():
+            yield "univariate", statistic, np.maximum(values, 0)
     yield "chance", "chance", np.zeros(flatten_features(np.empty(maps[view].shape[3:]), image).size)
 
 
-def _univariate_scores(
-    training: xr.Dataset, view: str, target_class: str, image: bool
-) -> Iterator[tuple[str, str, np.ndarray]]:
+def univariate_scores(training: xr.Dataset, view: str, target_class: str, image: bool) -> dict[str, np.ndarray]:
+    """Compute two statistics that need no network, one value per feature.
+
+    Parameters
+    ----------
+    training : xarray.Dataset
+        The training subjects; those labelled -1 do not count.
+    view, target_class : str
+        Which data, and the class that a positive value speaks for.
+    image : bool
+        Whether the view is an image, see :func:`.flatten_features`.
+
+    Returns
+    -------
+    dict of str to array of shape (n_features,)
+        ``t_test``, Welch's t of the class against the other labelled subjects (0 for a constant feature), and
+        ``mean_value``, the mean connectivity or allele dosage, the same for every class.
+    """
     label = training["label"].to_numpy()
     of_class = label == class_names(training).index(target_class)
     values = flatten_features(training[view].to_numpy(), image)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a SNP that nobody in a class carries: t is 0 or infinite
+        warnings.simplefilter("ignore", RuntimeWarning)  # a SNP that nobody in a class carries: t is NaN or infinite
         t, _ = ttest_ind(values[of_class], values[(label >= 0) & ~of_class], equal_var=False, nan_policy="omit")
-    yield "univariate", "t_test", np.nan_to_num(np.maximum(np.asarray(t), 0))
-    yield "univariate", "mean_value", np.maximum(np.nanmean(values[label >= 0], axis=0), 0)
+    return {"t_test": np.nan_to_num(np.asarray(t)), "mean_value": np.nanmean(values[label >= 0], axis=0)}
 
 
 def _compare(score: np.ndarray, planted: np.ndarray, population: np.ndarray) -> tuple[float, float, float, float]:
@@ -260,8 +276,10 @@ def _judge(view: str, scores: pd.DataFrame, method: str | None) -> str:
     more: list[str] = []
     less: list[str] = []
     for source, name, value in means.drop("model", level="source").reset_index().itertuples(index=False):
-        control = name if source in ("univariate", "chance") else f"{name} with {source}"
-        (less if value < found else more).append(f"{control} ({value:.2f})")
+        of_maps = source not in ("univariate", "chance")
+        if not of_maps or name == best:  # maps of another network are held against the same method's
+            control = f"{name} with {source}" if of_maps else name
+            (less if value < found else more).append(f"{control} ({value:.2f})")
     text = f"{view}: {'' if method else 'the best map, '}{best}, has an average precision of {found:.2f}; it finds "
     text += f"more than {', '.join(less)}" if less else "no more than any control"
     return f"{text}, but no more than {', '.join(more)}." if less and more else f"{text}."

@@ -55,8 +55,8 @@ def select_biomarkers(
     -------
     pandas.DataFrame
         One row per ``view``, ``target_class`` and selected ``feature`` ("A -- B" for a connection, id of a SNP, name of
-        a measure), ordered by ``rank``: by ``frequency`` (share of the subjects), then ``mean_value`` (mean positive part
-        over the subjects). For connections ``roi_i``, ``roi_j`` and their ``region_*`` and ``network_*``, for SNPs
+        a measure), ordered by ``rank``: by ``frequency`` (share of the subjects), then ``mean_value`` (mean positive
+        part over them). For connections ``roi_i``, ``roi_j`` and their ``region_*`` and ``network_*``, for SNPs
         ``gene`` and ``block``, missing elsewhere. With ``cohort`` also ``planted`` and ``in_population``, bool.
         ``attrs["notes"]`` says for each view and class without a selected feature how near the nearest came.
 
@@ -97,7 +97,7 @@ def select_biomarkers(
                 notes.append(_note_nearest(table, frequency))
     columns = [*COLUMNS, *(TRUTH_COLUMNS if cohort is not None else [])]
     text = dict.fromkeys([*IMAGE_COLUMNS, *VECTOR_COLUMNS], "str")
-    selected = pd.concat(tables, ignore_index=True)[columns].astype(text)
+    selected = pd.concat(tables, ignore_index=True).reindex(columns=columns).astype(text)
     selected.attrs["notes"] = notes
     return selected
 
@@ -108,28 +108,23 @@ def describe_features(maps: xr.Dataset, view: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``feature``, ``roi_i``, ``roi_j``, ``region_*``, ``network_*``, ``gene`` and ``block``; missing where not applicable.
+        ``feature``, and as far as known ``gene``, ``block``, or ``roi_i``, ``roi_j``, ``region_*`` and ``network_*``.
     """
     dims = maps[view].dims[3:]
-    if not is_image(maps, view):
-        table = pd.DataFrame({"feature": maps[dims[0]].to_numpy().astype(str)}).assign(
-            **dict.fromkeys(IMAGE_COLUMNS, pd.NA)
-        )
-        for name in VECTOR_COLUMNS:
-            known = maps.coords.get(f"{view}_{name}")
-            table[name] = pd.NA if known is None else known.to_numpy().astype(str)
-        return table
     names = maps[dims[0]].to_numpy().astype(str)
+    if not is_image(maps, view):
+        known = {name: maps.coords[f"{view}_{name}"] for name in VECTOR_COLUMNS if f"{view}_{name}" in maps.coords}
+        return pd.DataFrame(
+            {"feature": names, **{name: values.to_numpy().astype(str) for name, values in known.items()}}
+        )
     ends = dict(zip("ij", np.triu_indices(len(names), k=1), strict=True))
     table = pd.DataFrame({f"roi_{end}": names[index] for end, index in ends.items()})
     table.insert(0, "feature", table["roi_i"] + " -- " + table["roi_j"])
     for name in ("region", "network"):
-        described = maps.coords.get(f"roi_{name}")
-        for end, index in ends.items():
-            table[f"{name}_{end}"] = (
-                pd.NA if described is None else described.sel(roi=names[index]).to_numpy().astype(str)
-            )
-    return table.assign(**dict.fromkeys(VECTOR_COLUMNS, pd.NA))
+        if f"roi_{name}" in maps.coords:
+            of_roi = maps.coords[f"roi_{name}"].sel(roi=names).to_numpy().astype(str)
+            table = table.assign(**{f"{name}_{end}": of_roi[index] for end, index in ends.items()})
+    return table
 
 
 def _rank(table: pd.DataFrame) -> pd.DataFrame:
