@@ -39,6 +39,11 @@ def view_names(cohort: xr.Dataset) -> list[str]:
     return [str(name) for name, variable in cohort.data_vars.items() if variable.attrs.get("role") == "view"]
 
 
+def class_names(cohort: xr.Dataset) -> list[str]:
+    """Names of the classes, in the order of their numbers."""
+    return [str(name) for name in np.atleast_1d(cohort["label"].attrs["classes"])]
+
+
 def check_cohort(cohort: xr.Dataset) -> xr.Dataset:
     """Check a cohort against the schema and hand it back unchanged.
 
@@ -71,6 +76,9 @@ def check_cohort(cohort: xr.Dataset) -> xr.Dataset:
     ids = cohort["subject"].to_index()
     if not ids.is_unique:
         raise CohortError(f"subject ids occur more than once: {name_some(ids[ids.duplicated()].unique())}")
+    for coordinate, variable in cohort.coords.items():
+        if variable.attrs.get("role") == "view":
+            raise CohortError(f"view '{coordinate}' is a coordinate; no view may be named like a dimension")
     names = view_names(cohort)
     if not names:
         raise CohortError("the cohort has no view: mark at least one variable with attrs['role'] = 'view'")

@@ -1,18 +1,17 @@
-"""The cohort: several views of the same people in one xarray.Dataset, and how it is assembled, stored and split."""
+"""The cohort: several views of the same people in one xarray.Dataset, and how it is labelled, assembled and stored."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from gcamccl_core.data.checks import CohortError, check_cohort, name_some, view_names
+from gcamccl_core.data.checks import CohortError, check_cohort, class_names, name_some, view_names
+from gcamccl_core.data.splits import Split, make_split
 
 __all__ = [
     "CohortError",
@@ -26,11 +25,6 @@ __all__ = [
     "save_cohort",
     "view_names",
 ]
-
-
-def class_names(cohort: xr.Dataset) -> list[str]:
-    """Names of the classes, in the order of their numbers."""
-    return [str(name) for name in np.atleast_1d(cohort["label"].attrs["classes"])]
 
 
 def extreme_groups(score: Sequence[float] | np.ndarray, fraction: float = 0.2) -> np.ndarray:
@@ -97,7 +91,7 @@ def assemble_cohort(
     score, group : pandas.Series, optional
         By subject: the score that the label came from; the site or family that splits must respect.
     covariates : pandas.DataFrame, optional
-        One row per subject, one column per covariate.
+        One row per subject, one column per covariate; a missing word becomes "", a missing number stays NaN.
     attrs : mapping, optional
         Where the cohort came from: ``source``, ``access``, ``genome_build`` …
 
@@ -109,7 +103,8 @@ def assemble_cohort(
     Raises
     ------
     CohortError
-        If the subjects of the parts do not match, or :func:`check_cohort` finds a fault.
+        If the subjects of the parts do not match, two parts share a name, a group is missing, or
+        :func:`check_cohort` finds a fault.
 
     Examples
     --------
@@ -126,22 +121,36 @@ def assemble_cohort(
     tables: dict[str, pd.Series] = {"label": pd.Series(label)}
     tables |= {"score": score} if score is not None else {}
     tables |= {"group": group} if group is not None else {}
+    taken = [*views, *tables, *([] if covariates is None else covariates)]
+    if len(set(taken)) < len(taken):
+        raise CohortError(
+            f"two parts share a name: {name_some(n for n in set(taken) if taken.count(n) > 1)}; rename one"
+        )
     tables |= {str(name): column for name, column in covariates.items()} if covariates is not None else {}
-    for name, index in [(n, v["subject"].to_index()) for n, v in views.items()] + [
-        (n, t.index) for n, t in tables.items()
-    ]:
+    indexes = {name: view["subject"].to_index() for name, view in views.items()}
+    for name, index in {**indexes, **{name: table.index for name, table in tables.items()}}.items():
         _same_subjects(first_name, subjects, name, index)
+    if group is not None and group.isna().any():
+        raise CohortError(f"'group' is missing for {name_some(group.index[group.isna()])}; give every subject one")
+    for name, view in views.items():
+        if name in view.dims:
+            raise CohortError(f"view '{name}' has a dimension of the same name; rename one (SNPs lie along 'locus')")
     cohort = xr.Dataset(attrs=dict(attrs or {}))
     for name, view in views.items():
         cohort[name] = view.sel(subject=subjects)
         cohort[name].attrs = {"kind": "measure", **view.attrs, "role": "view"}
     for name, table in tables.items():
         values = table.loc[subjects].to_numpy()
-        cohort[name] = ("subject", values.astype(str) if values.dtype == object else values)
+        cohort[name] = ("subject", _as_words(values) if values.dtype == object else values)
         if name not in ("label", "score", "group"):
             cohort[name].attrs["role"] = "covariate"
     cohort["label"].attrs["classes"] = list(classes)
     return check_cohort(cohort)
+
+
+def _as_words(values: np.ndarray) -> np.ndarray:
+    """Turn objects into text that netCDF can hold, missing ones into ""."""
+    return np.array(["" if pd.isna(value) else str(value) for value in values])
 
 
 def _same_subjects(first_name: str, first: pd.Index, name: str, other: pd.Index) -> None:
@@ -210,90 +219,3 @@ def load_cohort(path: str | Path) -> xr.Dataset:
     except (OSError, ValueError, RuntimeError, KeyError) as fault:
         raise CohortError(f"{path} cannot be read as netCDF; it may be truncated ({fault})") from fault
     return check_cohort(cohort)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Integer positions of the subjects to train on, to choose with, and to test on; disjoint, sorted."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-
-
-def make_split(cohort: xr.Dataset, fractions: tuple[float, float, float] = (0.70, 0.15, 0.15), seed: int = 0) -> Split:
-    """Divide the labelled subjects at random into training, validation and test parts.
-
-    Classes keep their proportions. If the cohort has a ``group`` (site, family), no group is divided: of 100 random
-    assignments of whole groups the one nearest to the fractions, class by class, is taken.
-
-    Parameters
-    ----------
-    cohort : xarray.Dataset
-        A cohort; subjects whose label is -1 belong to no part.
-    fractions : (float, float, float)
-        Shares of training, validation and test; the paper's are 0.70, 0.15, 0.15.
-    seed : int
-        Another seed, another split.
-
-    Returns
-    -------
-    Split
-        Positions along ``subject``.
-
-    Raises
-    ------
-    ValueError
-        If the fractions do not sum to 1 or a part would lack a class.
-
-    Examples
-    --------
-    >>> from gcamccl_core.data.simulation import simulate_cohort
-    >>> split = make_split(simulate_cohort(n_subjects=100, seed=1), seed=3)
-    >>> len(split.train), len(split.validation), len(split.test)
-    (28, 6, 6)
-    """
-    if abs(sum(fractions) - 1) > 1e-9 or min(fractions) <= 0:
-        raise ValueError(f"fractions must be positive and sum to 1, got {fractions}")
-    label = cohort["label"].to_numpy()
-    subjects = np.flatnonzero(label >= 0)
-    halve = _divide_groups if "group" in cohort else _divide_subjects
-    train, rest = halve(cohort, subjects, fractions[0], seed)
-    validation, test = halve(cohort, rest, fractions[1] / (fractions[1] + fractions[2]), seed)
-    split = Split(np.sort(train), np.sort(validation), np.sort(test))
-    for name in ("train", "validation", "test"):
-        lacking = set(np.unique(label[subjects])) - set(label[getattr(split, name)])
-        if lacking:
-            classes = class_names(cohort)
-            raise ValueError(
-                f"the {name} part has no subject of class {name_some(classes[c] for c in sorted(lacking))}"
-            )
-    return split
-
-
-def _divide_subjects(
-    cohort: xr.Dataset, subjects: np.ndarray, share: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    label = cohort["label"].to_numpy()[subjects]
-    try:
-        first, second = train_test_split(subjects, train_size=share, stratify=label, random_state=seed)
-    except ValueError as fault:
-        raise ValueError(f"{len(subjects)} labelled subjects are too few to divide by class: {fault}") from fault
-    return first, second
-
-
-def _divide_groups(cohort: xr.Dataset, subjects: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    label = cohort["label"].to_numpy()[subjects]
-    group = cohort["group"].to_numpy()[subjects]
-    if len(np.unique(group)) < 2:
-        raise ValueError(f"{len(np.unique(group))} group is too few to divide without breaking one")
-    one_hot = label[:, None] == np.unique(label)
-    best: tuple[float, np.ndarray, np.ndarray] | None = None
-    for first, second in GroupShuffleSplit(n_splits=100, train_size=share, random_state=seed).split(
-        subjects, groups=group
-    ):
-        distance = float(np.abs(one_hot[first].sum(axis=0) / one_hot.sum(axis=0) - share).sum())
-        if best is None or distance < best[0]:
-            best = (distance, first, second)
-    assert best is not None
-    return subjects[best[1]], subjects[best[2]]
