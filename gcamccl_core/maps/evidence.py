@@ -280,6 +280,7 @@ def _judge(view: str, scores: pd.DataFrame, method: str | None) -> str:
         if not of_maps or name == best:  # maps of another network are held against the same method's
             control = f"{name} with {source}" if of_maps else name
             (less if value < found else more).append(f"{control} ({value:.2f})")
-    text = f"{view}: {'' if method else 'the best map, '}{best}, has an average precision of {found:.2f}; it finds "
+    subject = method or f"the best map, {best},"
+    text = f"{view}: {subject} has an average precision of {found:.2f}; it finds "
     text += f"more than {', '.join(less)}" if less else "no more than any control"
     return f"{text}, but no more than {', '.join(more)}." if less and more else f"{text}."
