@@ -76,3 +76,14 @@ def number(value: float) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1000:
         return f"{value:.3g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1e}"
+
+
+def capital(text: str) -> str:
+    """Begin a sentence, leaving the rest as it is.
+
+    Examples
+    --------
+    >>> capital("area under the ROC curve")
+    'Area under the ROC curve'
+    """
+    return text[:1].upper() + text[1:]

@@ -12,6 +12,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
+from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from gcamccl_core.report.labels import spread_apart
 from gcamccl_core.report.style import GREY, INK, SMALL
@@ -98,21 +99,22 @@ def draw_brackets(ax: Axes, arrangement: Arrangement) -> None:
     arrangement : Arrangement
         Groups of rows.
     """
-    transform = ax.get_yaxis_transform()  # x in shares of the width, y in rows
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    left_border = figure.dpi_scale_trans + ScaledTranslation(0, 0, ax.transAxes)  # type: ignore[arg-type]
+    transform = blended_transform_factory(left_border, ax.transData)  # x in inches from the border, y in rows
     names, leaders = [], []
     middles = [(start + stop - 1) / 2 for _, start, stop in arrangement.groups]
     for (name, start, stop), middle in zip(arrangement.groups, middles, strict=True):
         inset = min(0.3, (stop - start) / 4)
         top, bottom = start - 0.5 + inset, stop - 0.5 - inset
         line: Any = {"color": INK, "linewidth": 0.6, "transform": transform, "clip_on": False}
-        ax.plot([-0.02, -0.045, -0.045, -0.02], [top, top, bottom, bottom], **line)
-        leaders += ax.plot([-0.045, -0.09, -0.11], [middle] * 3, **line)
-        names.append(ax.text(-0.125, middle, name, fontsize=SMALL, ha="right", va="center", transform=transform))
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+        ax.plot([-0.03, -0.07, -0.07, -0.03], [top, top, bottom, bottom], **line)
+        leaders += ax.plot([-0.07, -0.14, -0.17], [middle] * 3, **line)
+        names.append(ax.text(-0.19, middle, name, fontsize=SMALL, ha="right", va="center", transform=transform))
     figure.draw_without_rendering()
     count = len(arrangement.order)
-    gap = 1.25 * SMALL / 72 * figure.dpi * count / ax.get_window_extent().height  # in rows
+    gap = 1.08 * SMALL / 72 * figure.dpi * count / ax.get_window_extent().height  # in rows
     texts = spread_apart(middles, gap, low=0, high=count - 1)
     for name_text, leader, middle, y in zip(names, leaders, middles, texts, strict=True):
         name_text.set_y(y)

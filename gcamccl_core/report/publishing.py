@@ -16,7 +16,7 @@ from gcamccl_core.provenance import write_json
 from gcamccl_core.report.style import house_style
 
 SCREEN_DPI = 100
-RASTER_DPI = 200  # of the rasterised parts inside an SVG
+RASTER_DPI = 150  # of the rasterised parts inside an SVG
 
 
 def show_figure(drawn: Figure | Axes, alt: str) -> None:

@@ -119,5 +119,5 @@ def pretty(name: str) -> str:
     ('guided Grad-CAM', 'class contrast', 'Grad-CAM (Eq. 10)')
     """
     known = {"grad_cam": "Grad-CAM", "grad_cam_relu": "Grad-CAM (Eq. 10)", "guided_grad_cam": "guided Grad-CAM"}
-    known |= {"fc": "functional connectivity", "snp": "SNPs", "cam": "CAM"}
+    known |= {"fc": "functional connectivity", "snp": "SNPs", "cam": "CAM", "t_test": "t-test"}
     return known.get(name, name.replace("_", " "))

@@ -1,0 +1,200 @@
+"""Figures 2 to 4: activation maps of sample subjects and their class mean, and how their values are distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from gcamccl_core.report.labels import join_words, number
+from gcamccl_core.report.matrix import arrange_regions, draw_brackets, draw_matrix
+from gcamccl_core.report.style import DIVERGING, SEQUENTIAL, axes_or_new, class_looks, house_style, new_figure, pretty
+
+FIGURE_METHODS = ("grad_cam", "guided_grad_cam")  # rows of the paper's Figs. 2 and 3
+CLIPPED = 0.005  # share of the values that may lie beyond the colour scale, so that one pixel does not dim the rest
+
+
+@house_style()
+def plot_class_maps(
+    maps: xr.Dataset,
+    target_class: str,
+    view: str = "fc",
+    methods: Sequence[str] = FIGURE_METHODS,
+    n_subjects: int = 3,
+    fig: Figure | None = None,
+) -> Figure:
+    """Draw Figure 2 or 3: maps of the first subjects of a class for that class, and the mean over the class.
+
+    Parameters
+    ----------
+    maps : xarray.Dataset
+        As :func:`.compute_maps` makes them.
+    target_class : str
+        Whose subjects, and for which class.
+    view : str
+        An image view, or its symmetrised maps (``fc_symmetric``).
+    methods : sequence of str
+        One row each. A method has one colour scale, for all panels and all classes, so that the figures of two classes
+        can be compared.
+    n_subjects : int
+        Sample subjects, the first of the class in the order of the maps.
+    fig : Figure, optional
+        Drawn on; made if None.
+
+    Returns
+    -------
+    Figure
+        Rows are methods; columns are the subjects, then the mean.
+    """
+    panels = {method: _panels(maps, view, target_class, method, n_subjects) for method in methods}
+    columns = len(next(iter(panels.values())))
+    fig = fig or new_figure(0.2 + 2.05 * len(methods))
+    if isinstance(engine := fig.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.set(w_pad=0.02, wspace=0.01)
+    axes = fig.subplots(len(methods), columns, squeeze=False)
+    arrangement = arrange_regions(maps, str(maps[view].dims[-1]))
+    for row, (method, of_method) in zip(axes, panels.items(), strict=True):
+        norm, cmap = color_scale(maps, view, method, n_subjects)
+        for ax, (title, values) in zip(row, of_method.items(), strict=True):
+            image = draw_matrix(ax, values, arrangement, norm, cmap)
+            ax.set_title(title, fontsize=8, loc="center")
+        bar = fig.colorbar(image, ax=list(row), location="bottom", aspect=45, shrink=0.6, pad=0.03, extend="both")
+        bar.ax.ticklabel_format(axis="x", scilimits=(-2, 2), useMathText=True)
+        bar.set_label(f"{pretty(method)} value")
+    for row in axes:
+        draw_brackets(row[0], arrangement)
+    return fig
+
+
+def alt_class_maps(
+    maps: xr.Dataset, target_class: str, view: str = "fc", methods: Sequence[str] = FIGURE_METHODS, n_subjects: int = 3
+) -> str:
+    """Say in words what :func:`plot_class_maps` shows of these maps."""
+    groups = arrange_regions(maps, str(maps[view].dims[-1]))
+    parts = []
+    for method in methods:
+        *_, mean = _panels(maps, view, target_class, method, n_subjects).values()
+        values = mean[np.ix_(groups.order, groups.order)]
+        text = f"{pretty(method)}: class mean from {number(values.min())} to {number(values.max())}"
+        if groups.groups:
+            rows = {name: values[start:stop].mean() for name, start, stop in groups.groups}
+            text += f", highest on average in rows of the network {max(rows, key=lambda name: rows[name])}"
+        parts.append(text)
+    chosen = subjects_of(maps, target_class)
+    return (
+        f"Maps of {pretty(view)} for the class {target_class}: {min(n_subjects, len(chosen))} of its subjects and the "
+        f"mean of all {len(chosen)}, regions ordered by network, one colour scale per method for all classes. "
+        f"{'. '.join(parts)}."
+    )
+
+
+def color_scale(maps: xr.Dataset, view: str, method: str, n_subjects: int = 3) -> tuple[Normalize, str]:
+    """One colour scale for a method's panels in all classes: from zero, or around zero if values have both signs.
+
+    Parameters
+    ----------
+    maps, view, method, n_subjects
+        As for :func:`plot_class_maps`.
+
+    Returns
+    -------
+    Normalize, str
+        Limits and the colour map; one value in two hundred lies beyond.
+    """
+    drawn = [
+        values
+        for target_class in maps["target_class"].to_numpy()
+        if len(subjects_of(maps, target_class))
+        for values in _panels(maps, view, target_class, method, n_subjects).values()
+    ]
+    return color_scale_of(np.concatenate([panel.ravel() for panel in drawn]))
+
+
+def color_scale_of(values: np.ndarray) -> tuple[Normalize, str]:
+    """Colour scale of any values: from zero, or around zero if they have both signs; all zero is drawn as zero."""
+    limit = float(np.quantile(np.abs(values), 1 - CLIPPED)) or float(np.abs(values).max()) or 1.0
+    return (Normalize(-limit, limit), DIVERGING) if values.min() < 0 else (Normalize(0, limit), SEQUENTIAL)
+
+
+@house_style()
+def plot_map_histogram(maps: xr.Dataset, view: str = "fc", method: str = "grad_cam", ax: Axes | None = None) -> Axes:
+    """Draw Figure 4: how many values of a map are how high, on average over the subjects of each class.
+
+    Parameters
+    ----------
+    maps : xarray.Dataset
+        As :func:`.compute_maps` makes them.
+    view, method : str
+        Which maps; each subject's map for its own class.
+    ax : Axes, optional
+        Drawn on; made if None.
+
+    Returns
+    -------
+    Axes
+        One outline per class, counts on a log scale.
+    """
+    ax = axes_or_new(ax, 2.6, 4.6)
+    own = _own_maps(maps, view, method)
+    edges = np.histogram_bin_edges(np.concatenate([values.ravel() for values in own.values()]), bins=50)
+    for (name, values), look in zip(own.items(), _looks(maps, own), strict=True):
+        counts = np.histogram(values, edges)[0] / len(values)
+        label = f"{name} (mean of {len(values)} subjects)"
+        ax.stairs(counts, edges, fill=True, facecolor=look.color, alpha=0.25, hatch=look.hatch, edgecolor=look.color)
+        ax.stairs(counts, edges, color=look.color, linewidth=1.3, label=label)
+    ax.set_yscale("log")
+    ax.set(xlabel=f"{pretty(method)} value", ylabel="values per subject (log scale)")
+    ax.set_title(f"Values of the maps of {pretty(view)}")
+    ax.ticklabel_format(axis="x", scilimits=(-2, 3), useMathText=True)
+    ax.legend(loc="upper right")
+    return ax
+
+
+def alt_map_histogram(maps: xr.Dataset, view: str = "fc", method: str = "grad_cam") -> str:
+    """Say in words what :func:`plot_map_histogram` shows of these maps."""
+    own = _own_maps(maps, view, method)
+    half = max(float(values.max()) for values in own.values()) / 2
+    shares = {name: float((values > half).mean()) for name, values in own.items()}
+    means = [f"{number(float(values.mean()))} ({name})" for name, values in own.items()]
+    most = max(shares, key=lambda name: shares[name])
+    listed = join_words([f"{number(100 * share)} % ({name})" for name, share in shares.items()])
+    return (
+        f"Histogram of {pretty(method)} values of {pretty(view)}, by class, log counts. Mean: {join_words(means)}. "
+        f"Above half of the largest value lie {listed} of the values, most in the class {most}."
+    )
+
+
+def _own_maps(maps: xr.Dataset, view: str, method: str) -> dict[str, np.ndarray]:
+    """Take the maps for their own class, by class: (n subjects, n values); classes without subjects are left out."""
+    found = {}
+    for target_class in map(str, maps["target_class"].to_numpy()):
+        chosen = subjects_of(maps, target_class)
+        if len(chosen):
+            which = {"target_class": target_class, "method": method}
+            found[target_class] = maps[view].sel(which).isel(subject=chosen).to_numpy().reshape(len(chosen), -1)
+    return found
+
+
+def _looks(maps: xr.Dataset, names: Sequence[str] | dict[str, np.ndarray]) -> list:
+    looks = class_looks([str(name) for name in maps["target_class"].to_numpy()])
+    return [looks[name] for name in names]
+
+
+def _panels(maps: xr.Dataset, view: str, target_class: str, method: str, n_subjects: int) -> dict[str, np.ndarray]:
+    """Images by title: the first subjects of the class, and the mean over all of them."""
+    chosen = subjects_of(maps, target_class)
+    if not len(chosen):
+        raise ValueError(f"no subject of class '{target_class}' is among the maps; map other subjects")
+    of_class = maps[view].sel({"target_class": target_class, "method": method}).isel(subject=chosen)
+    panels = {str(image["subject"].item()): image.to_numpy() for image in of_class[:n_subjects]}
+    return panels | {f"mean of {len(chosen)}": of_class.mean("subject").to_numpy()}
+
+
+def subjects_of(maps: xr.Dataset, target_class: str) -> np.ndarray:
+    """Find the subjects whose true label is the class: positions along ``subject``."""
+    return np.flatnonzero(maps["label"].to_numpy() == maps.get_index("target_class").get_loc(target_class))
