@@ -343,12 +343,13 @@ def test_groups_are_never_divided(n_groups, size, seed) -> None:
 
 
 def test_groups_are_weighed_by_their_subjects() -> None:
-    """One site with half of the people: the assignment nearest to 70 % puts it into training."""
+    """One site has half of the people; a fixed share of the sites would miss 70 % by far."""
     group = np.repeat([f"site{n}" for n in range(11)], [100] + [10] * 10)
     label = np.tile([0, 1], 100)
     split = make_split(labelled(label, group), seed=0)
-    assert abs(len(split.train) - 140) <= 10
-    assert abs(len(split.test) - 30) <= 10
+    assert (len(split.train), len(split.validation), len(split.test)) == (140, 30, 30)
+    for part in (split.train, split.validation, split.test):
+        assert label[part].mean() == 0.5
 
 
 def test_another_seed_is_another_split() -> None:
@@ -365,7 +366,7 @@ def test_fractions_that_cannot_be_are_refused(fractions) -> None:
 def test_too_few_subjects_or_groups_are_refused() -> None:
     with pytest.raises(ValueError, match="2 labelled subjects are too few to divide by class"):
         make_split(labelled(np.array([0, 1, -1, -1])))
-    with pytest.raises(ValueError, match="1 group is too few to divide without breaking one"):
-        make_split(labelled(np.tile([0, 1], 10), np.repeat("NYU", 20)))
+    with pytest.raises(ValueError, match="2 groups are too few to divide in three without breaking one"):
+        make_split(labelled(np.tile([0, 1], 10), np.repeat(["NYU", "USM"], 10)))
     with pytest.raises(ValueError, match="part has no subject of class high"):
         make_split(labelled(np.repeat([0, 0, 0, 0, 0, 1], 10), np.repeat(list("abcdef"), 10)))

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 
 from gcamccl_core.data.checks import class_names, name_some
 
-N_ASSIGNMENTS = 100  # random orders of the groups tried for one division
+N_ASSIGNMENTS = 100  # random orders of the groups tried for one split
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,8 @@ class Split:
 def make_split(cohort: xr.Dataset, fractions: tuple[float, float, float] = (0.70, 0.15, 0.15), seed: int = 0) -> Split:
     """Divide the labelled subjects at random into training, validation and test parts.
 
-    Classes keep their proportions. If the cohort has a ``group`` (site, family), no group is divided: the groups are
-    put into 100 random orders, and of all ways to cut one in two the nearest to the fractions, class by class, is
-    taken.
+    Classes keep their proportions. If the cohort has a ``group`` (site, family), no group is divided: 100 random
+    orders of the groups are cut where the fractions are reached, and the one nearest to them in every class is taken.
 
     Parameters
     ----------
@@ -59,9 +58,8 @@ def make_split(cohort: xr.Dataset, fractions: tuple[float, float, float] = (0.70
         raise ValueError(f"fractions must be positive and sum to 1, got {fractions}")
     label = cohort["label"].to_numpy()
     subjects = np.flatnonzero(label >= 0)
-    halve = _divide_groups if "group" in cohort else _divide_subjects
-    train, rest = halve(cohort, subjects, fractions[0], seed)
-    validation, test = halve(cohort, rest, fractions[1] / (fractions[1] + fractions[2]), seed)
+    divide = _divide_groups if "group" in cohort else _divide_subjects
+    train, validation, test = divide(cohort, subjects, fractions, seed)
     split = Split(np.sort(train), np.sort(validation), np.sort(test))
     for name in ("train", "validation", "test"):
         lacking = set(np.unique(label[subjects])) - set(label[getattr(split, name)])
@@ -74,29 +72,36 @@ def make_split(cohort: xr.Dataset, fractions: tuple[float, float, float] = (0.70
 
 
 def _divide_subjects(
-    cohort: xr.Dataset, subjects: np.ndarray, share: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    label = cohort["label"].to_numpy()[subjects]
+    cohort: xr.Dataset, subjects: np.ndarray, fractions: tuple[float, float, float], seed: int
+) -> list[np.ndarray]:
+    label = cohort["label"].to_numpy()
+    _, validation_share, test_share = fractions
     try:
-        first, second = train_test_split(subjects, train_size=share, stratify=label, random_state=seed)
+        train, rest = train_test_split(subjects, train_size=fractions[0], stratify=label[subjects], random_state=seed)
+        share = validation_share / (validation_share + test_share)
+        return [train, *train_test_split(rest, train_size=share, stratify=label[rest], random_state=seed)]
     except ValueError as fault:
         raise ValueError(f"{len(subjects)} labelled subjects are too few to divide by class: {fault}") from fault
-    return first, second
 
 
-def _divide_groups(cohort: xr.Dataset, subjects: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _divide_groups(
+    cohort: xr.Dataset, subjects: np.ndarray, fractions: tuple[float, float, float], seed: int
+) -> list[np.ndarray]:
     label = cohort["label"].to_numpy()[subjects]
-    group = cohort["group"].to_numpy()[subjects]
-    if len(np.unique(group)) < 2:
-        raise ValueError(f"{len(np.unique(group))} group is too few to divide without breaking one")
-    names, member = np.unique(group, return_inverse=True)
-    counts = np.array([[(label[member == n] == c).sum() for c in np.unique(label)] for n in range(len(names))])
+    names, member = np.unique(cohort["group"].to_numpy()[subjects], return_inverse=True)
+    if len(names) < len(fractions):
+        raise ValueError(f"{len(names)} groups are too few to divide in three without breaking one")
+    counts = np.array([np.bincount(member[label == c], minlength=len(names)) for c in np.unique(label)]).T
     shares = counts / counts.sum(axis=0)  # (group, class): what part of the class each group brings
-    random, nearest, chosen = np.random.default_rng(seed), np.inf, np.array([], dtype=int)
+    random, nearest, parts = np.random.default_rng(seed), np.inf, list[np.ndarray]()
     for _ in range(N_ASSIGNMENTS):
         order = random.permutation(len(names))
-        distance = np.abs(shares[order].cumsum(axis=0)[:-1] - share).sum(axis=1)
-        if distance.min() < nearest:
-            nearest, chosen = distance.min(), order[: distance.argmin() + 1]
-    first = np.isin(member, chosen)
-    return subjects[first], subjects[~first]
+        reached = shares[order].cumsum(axis=0).mean(axis=1)
+        first = 1 + int(np.abs(reached[:-2] - fractions[0]).argmin())
+        second = first + 1 + int(np.abs(reached[first:-1] - fractions[0] - fractions[1]).argmin())
+        candidate = np.split(order, [first, second])
+        reach = np.array([shares[part].sum(axis=0) for part in candidate])  # (part, class)
+        distance = float(np.abs(reach - np.array(fractions)[:, None]).sum())
+        if distance < nearest:
+            nearest, parts = distance, candidate
+    return [subjects[np.isin(member, part)] for part in parts]
