@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from workflow.profile import Profile, notebook_names, read_profile
+from workflow.profile import Profile, declared, notebook_names, parameters_for, read_profile
 
 BOOK = Path("book")
 RESULTS = Path("results")
@@ -60,6 +60,15 @@ def figure_words(folder: Path) -> dict[str, str]:
     """Collect alt text and caption of every saved figure, as ``figure_<name>_alt`` and ``figure_<name>_caption``."""
     saved = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     return {f"figure_{words['name']}_{part}": words[part] for words in saved for part in ("alt", "caption")}
+
+
+def shared_parameters(profile: Profile) -> dict[str, str]:
+    """Give the parameters that have one value in all chapters, as ``parameter_<name>``."""
+    values: dict[str, set[str]] = {}
+    for notebook in notebook_names():
+        for name, value in {**declared(notebook), **parameters_for(profile, notebook)}.items():
+            values.setdefault(f"parameter_{name}", set()).add(str(value))
+    return {name: found.pop() for name, found in values.items() if len(found) == 1}
 
 
 def _add(found: dict[str, tuple[str, Path]], name: str, value: str, path: Path) -> None:
@@ -117,8 +126,8 @@ def assemble(profile: Profile) -> Path:
     figures = profile.run_folder / "figures"
     if figures.is_dir():
         shutil.copytree(figures, source / "figures", ignore=shutil.ignore_patterns(".*"))
-    words = {**stored_numbers(), **figure_words(figures), **glued_numbers(executed), "profile": profile.name}
-    fill_in(source, words)
+    words = {**shared_parameters(profile), **figure_words(figures), **stored_numbers(), **glued_numbers(executed)}
+    fill_in(source, {**words, "profile": profile.name})
     config = yaml.safe_load((BOOK / "_config.yml").read_text())
     config["title"] = profile.title
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
