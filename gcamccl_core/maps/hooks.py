@@ -57,8 +57,9 @@ class TracedPass:
             (self._known[key],) = torch.autograd.grad(score, source, retain_graph=True)
         return self._known[key]
 
-    def _guide(self, module: nn.Module, grad_input: Any, grad_output: Any) -> Any:
-        return (torch.relu(grad_input[0]),) if self._guided else None
+    def _guide(self, module: nn.Module, grad_output: Any) -> Any:
+        """Pass on positive gradients alone; a ReLU's own mask commutes with that, so before it is as good as after."""
+        return (torch.relu(grad_output[0]),) if self._guided else None
 
     def _count_relu(self, module: nn.Module, args: Any, output: Tensor) -> None:
         self._relu_calls += 1
@@ -130,7 +131,8 @@ def traced_pass(
         if guided:
             for module in _find_relus(net, layers):
                 stack.callback(module.register_forward_hook(traced._count_relu).remove)
-                stack.callback(module.register_full_backward_hook(traced._guide).remove)
+                # a pre-hook: torch marks a module for good once it has had a full backward hook
+                stack.callback(module.register_full_backward_pre_hook(traced._guide).remove)
         for view, layer in layers.items():
             stack.callback(_record(net, view, layer, traced.features).remove)
         stack.callback(traced.release)
@@ -188,6 +190,6 @@ def _refuse_functional_relu(traced: TracedPass) -> None:
     in_graph = sum("relu" in node.name().lower() for node in seen)
     if in_graph > traced._relu_calls:
         raise ValueError(
-            f"{in_graph - traced._relu_calls} of the network's {in_graph} ReLUs are functional calls that guided "
-            "backpropagation cannot reach; use nn.ReLU modules"
+            f"{in_graph - traced._relu_calls} of the network's {in_graph} ReLUs are functional calls or variants that "
+            "guided backpropagation cannot reach; use nn.ReLU modules"
         )

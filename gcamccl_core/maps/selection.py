@@ -153,7 +153,7 @@ def hub_counts(selected: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``view``, ``target_class``, ``level`` ("roi" or "region"), ``name`` and ``connections``, most connected first. A
-        connection within one region counts once for it.
+        connection within one region counts once for it, and so does one that is listed more than once.
     """
     edges = selected.dropna(subset="roi_i")
     tables = []
