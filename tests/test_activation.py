@@ -1,4 +1,4 @@
-"""Activation maps: equal to Captum's and to closed forms, and no trace left in the network."""
+"""Activation maps equal Captum's on a trained network, and closed forms where gradients can be written down."""
 
 import copy
 import warnings
@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pytest
 import torch
-import xarray as xr
 from captum.attr import GuidedBackprop, LayerAttribution, LayerGradCam
+from small_networks import CLASSES, make_cohort, tiny_network, train_briefly, trained_network
 from torch import nn
 
 from gcamccl_core.maps.activation import (
@@ -21,70 +21,15 @@ from gcamccl_core.maps.activation import (
 from gcamccl_core.maps.hooks import traced_pass
 from gcamccl_core.model.networks import CollaborativeNet
 
-CLASSES = ["low", "middle", "high"]
-SMALL = {"fc": (40, 40), "snp": (80,)}
-
-
-def make_cohort(n=12, side=40, n_snps=80, seed=0):
-    rng = np.random.default_rng(seed)
-    images = rng.uniform(-0.9, 0.9, (n, side, side)).astype("float32")
-    genotypes = rng.integers(0, 3, (n, n_snps)).astype("float32")
-    genotypes[1, 3] = np.nan
-    regions = [f"region {i}" for i in range(side)]
-    label = np.resize([0, 1, 2, -1], n)
-    return xr.Dataset(
-        {
-            "fc": (("subject", "roi_i", "roi_j"), (images + images.swapaxes(1, 2)) / 2),
-            "snp": (("subject", "locus"), genotypes),
-            "label": ("subject", label, {"classes": CLASSES}),
-            "roi_network": ("roi", ["visual", "motor"] * (side // 2)),
-        },
-        coords={
-            "subject": [f"s{i}" for i in range(n)],
-            "roi_i": regions,
-            "roi_j": regions,
-            "roi": regions,
-            "locus": [f"rs{i}" for i in range(n_snps)],
-            "snp_gene": ("locus", [f"G{i // 4}" for i in range(n_snps)]),
-        },
-    ).pipe(mark_views)
-
-
-def mark_views(cohort):
-    cohort["fc"].attrs = {"role": "view", "kind": "correlation"}
-    cohort["snp"].attrs = {"role": "view", "kind": "genotype"}
-    return cohort
-
-
-def train_briefly(net, cohort, steps=20):
-    """Enough steps that weights, biases and batch statistics have left their initial values."""
-    inputs = net.prepare(cohort)
-    target = torch.as_tensor(cohort["label"].to_numpy().astype("int64").clip(0))
-    optimiser = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
-    net.train()
-    for _ in range(steps):
-        loss = sum(nn.functional.cross_entropy(logits, target) for logits in net(inputs).values())
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    net.zero_grad(set_to_none=True)
-    return net.eval()
-
 
 @pytest.fixture(scope="module")
 def cohort():
     return make_cohort()
 
 
-@pytest.fixture(scope="module")
-def trained(cohort):
-    torch.manual_seed(1)
-    return train_briefly(CollaborativeNet(SMALL, n_classes=3).fit_scaling(cohort, range(12)), cohort)
-
-
 @pytest.fixture
-def net(trained):
-    return copy.deepcopy(trained)
+def net():
+    return copy.deepcopy(trained_network())
 
 
 @pytest.fixture
@@ -146,44 +91,9 @@ def test_equals_captum_at_the_paper_sizes():
         assert_close(guided_backprop(net, inputs, view, 1), captum_guided(net, inputs, view, 1))
 
 
-class TinyNet(nn.Module):
-    """y = W2 ReLU(W1 x) position by position, so that every gradient can be written down."""
-
-    def __init__(self, first, second, functional=False):
-        super().__init__()
-        channels, length = second.shape[1:]
-        conv = nn.Conv1d(1, channels, 1, bias=False)
-        head = nn.Linear(channels * length, len(second), bias=False)
-        conv.weight.data = torch.as_tensor(first).reshape(channels, 1, 1)
-        head.weight.data = torch.as_tensor(second).flatten(1)
-        parts = {"conv": conv} if functional == "only" else {"conv": conv, "relu": nn.ReLU()}
-        self.encoders = nn.ModuleDict({"snp": nn.Sequential()})
-        self.encoders["snp"].add_module("conv1", nn.Sequential())
-        for name, part in parts.items():
-            self.encoders["snp"].conv1.add_module(name, part)
-        self.heads = nn.ModuleDict({"snp": head})
-        self.views, self.n_classes, self.functional = {"snp": (length,)}, len(second), functional
-
-    def layer_names(self, view):
-        return ["conv1"]
-
-    def default_layer(self, view):
-        return "conv1"
-
-    def forward(self, inputs):
-        features = self.encoders["snp"](inputs["snp"])
-        features = nn.functional.relu(features + 0.1) if self.functional else features
-        return {"snp": self.heads["snp"](features.flatten(1))}
-
-
 @pytest.fixture
 def tiny():
-    rng = np.random.default_rng(5)
-    first = np.array([1.0, -2.0, 0.5])
-    second = rng.normal(size=(2, 3, 6))
-    x = rng.normal(size=(4, 6))
-    net = TinyNet(first, second)
-    return net, first, second, x, {"snp": torch.as_tensor(x)[:, None]}
+    return tiny_network()
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -249,167 +159,6 @@ def test_compute_maps_collects_what_the_functions_give(net, cohort):
                 stored = maps[view].sel({"target_class": name, "method": method}).to_numpy()
                 single = function(net, inputs, view, target, layer)
                 np.testing.assert_allclose(stored, single, rtol=1e-4, atol=1e-6 * np.abs(single).max())
-
-
-def test_maps_carry_their_labels(net, cohort):
-    maps = compute_maps(net, cohort, methods=["grad_cam"], progress=False)
-    labelled = cohort.isel(subject=cohort["label"].to_numpy() >= 0)
-    assert maps["fc"].dims == ("subject", "target_class", "method", "roi_i", "roi_j")
-    assert maps["fc"].dtype == maps["snp"].dtype == np.float32
-    for name in ("subject", "label", "roi_i", "locus", "snp_gene", "roi_network"):
-        np.testing.assert_array_equal(maps[name], labelled[name])
-    np.testing.assert_allclose(
-        maps["fc_symmetric"], (maps["fc"].to_numpy() + maps["fc"].to_numpy().swapaxes(-1, -2)) / 2
-    )
-
-
-def snapshot(net):
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return {
-        "modes": [module.training for module in net.modules()],
-        "hooks": [[list(getattr(module, kind)) for kind in hooks] for module in net.modules()],
-        "gradients": [None if p.grad is None else p.grad.clone() for p in net.parameters()],
-        "requires_grad": [p.requires_grad for p in net.parameters()],
-        "state": {name: tensor.clone() for name, tensor in net.state_dict().items()},
-        "random": torch.get_rng_state(),
-        "grad_mode": torch.is_grad_enabled(),
-    }
-
-
-def assert_untouched(before, after):
-    for name in ("modes", "hooks", "requires_grad", "grad_mode"):
-        assert before[name] == after[name], name
-    for old, new in zip(before["gradients"], after["gradients"], strict=True):
-        assert (old is None and new is None) or torch.equal(old, new)
-    assert all(torch.equal(before["state"][name], after["state"][name]) for name in before["state"])
-    assert torch.equal(before["random"], after["random"])
-
-
-def disarrange(net):
-    """A state that no careless restoration would come back to."""
-    net.train()
-    net.encoders["fc"].conv2.eval()
-    first, second, *_ = net.parameters()
-    first.grad = torch.ones_like(first)
-    second.requires_grad_(False)
-    net.encoders["snp"].conv1.register_forward_hook(lambda *_: None)
-    net.encoders["fc"].conv1.relu.register_full_backward_hook(lambda *_: None)
-    torch.manual_seed(7)
-    return net
-
-
-@pytest.mark.parametrize("context", [torch.enable_grad, torch.no_grad, torch.inference_mode])
-def test_the_network_is_left_as_found(net, cohort, context):
-    expected = compute_maps(net, cohort, subjects=[0, 1], progress=False)
-    disarrange(net)
-    with context():
-        before = snapshot(net)
-        maps = compute_maps(net, cohort, subjects=[0, 1], progress=False)
-        assert_untouched(before, snapshot(net))
-    xr.testing.assert_allclose(maps, expected)  # whatever the mode, maps are those of eval mode
-    assert not maps["fc"].isnull().any()
-
-
-@pytest.mark.parametrize("moment", ["forward", "backward"])
-def test_the_network_is_left_as_found_after_an_error(net, inputs, moment):
-    def fail(*_):
-        raise RuntimeError("in the middle")
-
-    disarrange(net)
-    block = net.encoders["fc"].conv4
-    block.register_forward_hook(fail) if moment == "forward" else block.register_full_backward_hook(fail)
-    before = snapshot(net)
-    with pytest.raises(RuntimeError, match="in the middle"):
-        guided_backprop(net, inputs, "fc", 0)
-    assert_untouched(before, snapshot(net))
-
-
-def test_inputs_are_left_as_found(net, inputs):
-    before = {view: tensor.clone() for view, tensor in inputs.items()}
-    guided_grad_cam(net, inputs, "fc", 0)
-    for view, tensor in inputs.items():
-        assert torch.equal(tensor, before[view])
-        assert not tensor.requires_grad
-        assert tensor.grad is None
-
-
-def test_a_functional_relu_is_an_error_for_guided_maps_alone(tiny):
-    _, first, second, _, inputs = tiny
-    with pytest.raises(ValueError, match=r"view 'snp' has no nn\.ReLU module"):
-        guided_backprop(TinyNet(first, second, functional="only"), inputs, "snp", 0)
-    mixed = TinyNet(first, second, functional=True)
-    with pytest.raises(ValueError, match="1 of the network's 2 ReLUs are functional"):
-        guided_grad_cam(mixed, inputs, "snp", 0)
-    assert np.isfinite(grad_cam(mixed, inputs, "snp", 0)).all()
-
-
-def test_an_in_place_relu_is_an_error(net, inputs):
-    net.encoders["snp"].conv2.relu.inplace = True
-    with pytest.raises(ValueError, match=r"in-place ReLUs: encoders\.snp\.conv2\.relu"):
-        guided_backprop(net, inputs, "snp", 0)
-
-
-def test_what_does_not_exist_is_named(net, inputs):
-    with pytest.raises(ValueError, match="no layer 'conv9'; its layers are conv1, conv2, conv3, conv4"):
-        grad_cam(net, inputs, "fc", 0, layer="conv9")
-    with pytest.raises(ValueError, match="no view 'eeg'; it has fc, snp"):
-        grad_cam(net, inputs, "eeg", 0)
-    with pytest.raises(ValueError, match="from 0 to 2, got 3"):
-        guided_backprop(net, inputs, "fc", 3)
-    with pytest.raises(ValueError, match="layer 'conv4' of view 'fc' has a single position"):
-        grad_cam(net, inputs, "fc", 0, layer="conv4")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"methods": ["gradcam"]}, "grad_cam_relu.*gradcam"),
-        ({"methods": "grad_cam"}, "must list"),
-        ({"methods": []}, "must list"),
-        ({"layers": {"eeg": "conv1"}}, "no view 'eeg'"),
-        ({"layers": {"snp": "conv7"}}, "its layers are conv1, conv2, conv3"),
-        ({"subjects": [0, 12]}, "from 0 to 11; got 0 to 12"),
-        ({"subjects": np.ones(12, dtype=bool)}, "boolean mask"),
-        ({"subjects": []}, "at least one"),
-        ({"batch_size": 0}, "batch_size"),
-    ],
-)
-def test_impossible_requests_are_refused(net, cohort, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        compute_maps(net, cohort, progress=False, **arguments)
-
-
-def test_another_number_of_classes_is_refused(net, cohort):
-    two = cohort.copy()
-    two["label"].attrs = {"classes": ["low", "high"]}
-    with pytest.raises(ValueError, match="network has 3 classes, the cohort 2"):
-        compute_maps(net, two, progress=False)
-
-
-def test_a_diverged_network_is_an_error_that_names_subjects(net, cohort):
-    with torch.no_grad():
-        net.heads["fc"].weight.fill_(torch.nan)
-    with pytest.raises(ValueError, match="'fc' are not finite in 2 of 2 subjects: s0, s4"):
-        compute_maps(net, cohort, subjects=[0, 4], methods=["grad_cam"], progress=False)
-
-
-def test_maps_are_written_whole_or_not_at_all(net, cohort, tmp_path, monkeypatch):
-    out = tmp_path / "maps" / "maps.nc"
-    maps = compute_maps(net, cohort, subjects=[0, 1], out=out, progress=False)
-    xr.testing.assert_identical(xr.load_dataset(out, engine="h5netcdf"), maps)
-    with pytest.raises(FileExistsError, match="overwrite=True"):
-        compute_maps(net, cohort, out=out, progress=False)
-
-    def cut_off(dataset, path, **_):
-        path.write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(xr.Dataset, "to_netcdf", cut_off)
-    before = out.read_bytes()
-    with pytest.raises(OSError, match="disk full"):
-        compute_maps(net, cohort, subjects=[0], out=out, overwrite=True, progress=False)
-    assert out.read_bytes() == before
-    assert list(out.parent.iterdir()) == [out]
 
 
 def test_the_plain_product_is_offered_beside_the_default_methods(net, cohort, inputs):
