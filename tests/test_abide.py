@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -149,35 +153,48 @@ def test_a_cohort_survives_storage(people, tmp_path) -> None:
     xr.testing.assert_identical(load_cohort(save_cohort(cohort, tmp_path / "abide.nc")), cohort)
 
 
-def test_time_series_come_through_nilearn_where_no_mirror_has_the_correlations(monkeypatch, alone) -> None:
+@pytest.fixture
+def project_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[dict[str, np.ndarray]]:
+    """The Preprocessed Connectomes Project on this machine: two people with series, one without; yields the series."""
     rng = np.random.default_rng(1)
-    series = {number: rng.standard_normal((30, 200)) for number in (50001, 50002)}
-    series[50002][:, 4] = 12.0
-    asked = []
+    series = {name: rng.standard_normal((30, 200)).round(6) for name in ("A_0050001", "B_0050002")}
+    series["B_0050002"][:, 4] = 12.0
+    folder = tmp_path / "served"
+    (folder / "Outputs/cpac/nofilt_noglobal/rois_cc200").mkdir(parents=True)
+    for name, values in series.items():
+        header = "\t".join(f"#{n}" for n in range(1, 201))
+        np.savetxt(
+            folder / f"Outputs/cpac/nofilt_noglobal/rois_cc200/{name}_rois_cc200.1D", values, header=header, comments=""
+        )
+    (folder / "Phenotypic_V1_0b_preprocessed1.csv").write_text(
+        ",Unnamed: 0,SUB_ID,SITE_ID,FILE_ID,DX_GROUP,AGE_AT_SCAN,SEX,FIQ,func_mean_fd\n"
+        "1,1,50001,PITT,A_0050001,1,20.5,1,-9999,0.1\n"
+        "2,2,50003,PITT,no_filename,1,21.5,1,100,0.1\n"
+        "3,3,50002,NYU,B_0050002,2,22.5,2,110,\n"
+    )
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{running.server_port}"
+        monkeypatch.setattr(abide_sources, "PREPROCESSING", {**abide_sources.PREPROCESSING, "url": address})
+        yield series
+        running.shutdown()
 
-    def fake_fetch(derivatives, SUB_ID=None, **options):  # noqa: N803 - nilearn's name
-        asked.append((tuple(derivatives), SUB_ID, options))
-        table = pd.DataFrame({"SUB_ID": list(series), "FILE_ID": ["A_0050001", "B_0050002"]}, index=[5, 9])
-        return {"phenotypic": table, "rois_cc200": [series[number] for number in SUB_ID or []]}
 
-    monkeypatch.setattr(abide_sources, "fetch_abide_pcp", fake_fetch)
+def test_files_come_through_nilearn_where_no_mirror_has_them(project_server, alone, monkeypatch) -> None:
     edges, subjects = read_connectivity()
     assert subjects.tolist() == ["A_0050001", "B_0050002"]
-    expected = np.corrcoef(series[50001].T)[np.triu_indices(200, 1)]
+    expected = np.corrcoef(project_server["A_0050001"].T)[np.triu_indices(200, 1)]
     np.testing.assert_allclose(edges[0], expected, atol=5e-4)
     assert np.isnan(edges[1]).sum() == 199
-    assert {tuple(call[1] or ()) for call in asked} == {(), (50001,), (50002,)}
-    for _, _, options in asked:
-        assert (options["pipeline"], options["band_pass_filtering"], options["quality_checked"]) == (
-            "cpac",
-            False,
-            False,
-        )
+    people = read_phenotypes()
+    assert people.index.tolist() == subjects.tolist()
+    assert np.isnan(people.loc["A_0050001", "FIQ"])
+    assert people.loc["B_0050002", ["SITE_ID", "FIQ"]].tolist() == ["NYU", 110]
 
-    calls = len(asked)
+    monkeypatch.setattr(abide_sources, "fetch_abide_pcp", None)
     again, _ = read_connectivity()
-    np.testing.assert_array_equal(again, edges)
-    assert len(asked) == calls, "the second time comes from the cache"
+    np.testing.assert_array_equal(again, edges, err_msg="the second time comes from the cache")
 
 
 def test_no_network_says_what_to_do(monkeypatch, alone) -> None:

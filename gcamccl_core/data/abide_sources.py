@@ -42,8 +42,9 @@ def read_connectivity() -> tuple[np.ndarray, np.ndarray]:
     """Read the correlations of 200 Craddock regions of the 1,035 ABIDE subjects.
 
     Taken from the manifest's file where a mirror or the cache has it; otherwise made anew from what nilearn downloads
-    (1,035 files, about 370 MB), once, and kept in the cache. The download itself could not be tried where this was
-    written, which had no network: its parts are tested on the raw series of the site NYU.
+    (1,035 files, about 370 MB), once, and kept in the cache. That way was written without network: it is tested against
+    a small copy of the project's web site on the same machine, and its arithmetic on the raw series of the site NYU,
+    but the real site has never been asked.
 
     Returns
     -------
