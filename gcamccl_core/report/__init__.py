@@ -1,1 +1,15 @@
-"""Room four: figures and reports; draws what the other rooms computed."""
+"""Room four: figures; each draws what the other rooms computed, beside a function that says it in words.
+
+``plot_…`` (``draw_architecture`` for Figure 1) returns what it drew on, ``alt_…`` the alt text from the same values.
+
+- ``architecture``: Figure 1, drawn from the network itself
+- ``cohort_figures``, ``view_figures``: who is in the cohort, and its views by class
+- ``measure_figures``: a vector of measures by class
+- ``learning_figures``: training curves, and classification beside others and Table III
+- ``map_figures``: Figures 2 to 4, maps of sample subjects and of a class, and their histogram
+- ``brain``: Figures 5 and 6, selected connections on a circle and on the glass brain
+- ``snp_figures``, ``pathway_figures``: maps along the SNPs, enriched gene sets
+- ``evidence_figures``, ``result_figure``: the scorecard, and the title page's figure
+- ``publishing``, ``alt_text``: how a figure is shown and saved, and its alt text kept in the book
+- ``style``, ``labels``, ``matrix``, ``connections``: what these share
+"""

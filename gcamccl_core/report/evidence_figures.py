@@ -111,9 +111,7 @@ def alt_scorecard(scores: pd.DataFrame, metric: str = "average_precision") -> st
         others = means.drop(["model", "chance"], level="source", errors="ignore")
         beside = f"best control {_control_name(others.idxmax())} {number(others.max())}, " if len(others) else ""
         chance = f"chance {number(means['chance'].item())}" if "chance" in means else "chance not given"
-        parts.append(
-            f"{pretty(view)}, {target_class}: best map {pretty(best)} {number(of_model.max())}, {beside}{chance}"
-        )
+        parts.append(f"{place}: best map {pretty(str(best))} {number(of_model.max())}, {beside}{chance}")
     return f"{capital(name)} of maps against what was planted. {'. '.join(parts)}."
 
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+_DIRECTIONS = {"Superior": "Sup.", "Inferior": "Inf.", "Middle": "Mid.", "Medial": "Med."}
+_DIRECTIONS |= {"Anterior": "Ant.", "Posterior": "Post."}
+
 
 def spread_apart(positions: Sequence[float] | np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
     """Move sorted positions as little as possible so that neighbours are a gap apart inside a range.
@@ -40,14 +43,15 @@ def spread_apart(positions: Sequence[float] | np.ndarray, gap: float, low: float
 
 
 def shorten_region(name: str, limit: int = 24) -> str:
-    """Name of a region without the words that only say what kind of region it is, cut if still long.
+    """Name of a region without the words that only say what kind of region it is, directions shortened.
 
     Examples
     --------
     >>> shorten_region("Middle Occipital Gyrus"), shorten_region("Inferior Parietal Lobule"), shorten_region("Insula")
-    ('Middle Occipital', 'Inferior Parietal', 'Insula')
+    ('Mid. Occipital', 'Inf. Parietal', 'Insula')
     """
-    short = " ".join(word for word in str(name).split() if word not in ("Gyrus", "Lobule", "Nucleus")) or str(name)
+    words = [_DIRECTIONS.get(word, word) for word in str(name).split() if word not in ("Gyrus", "Lobule", "Nucleus")]
+    short = " ".join(words) or str(name)
     return short if len(short) <= limit else short[: limit - 1].rstrip() + "…"
 
 
