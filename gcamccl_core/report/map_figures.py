@@ -63,7 +63,8 @@ def plot_class_maps(
         for ax, (title, values) in zip(row, of_method.items(), strict=True):
             image = draw_matrix(ax, values, arrangement, norm, cmap)
             ax.set_title(title, fontsize=8, loc="center")
-        bar = fig.colorbar(image, ax=list(row), location="bottom", aspect=45, shrink=0.6, pad=0.03, extend="both")
+        beyond = "both" if norm.vmin else "max"
+        bar = fig.colorbar(image, ax=list(row), location="bottom", aspect=45, shrink=0.6, pad=0.03, extend=beyond)
         bar.ax.ticklabel_format(axis="x", scilimits=(-2, 2), useMathText=True)
         bar.set_label(f"{pretty(method)} value")
     for row in axes:
@@ -80,8 +81,9 @@ def alt_class_maps(
     for method in methods:
         *_, mean = _panels(maps, view, target_class, method, n_subjects).values()
         values = mean[np.ix_(groups.order, groups.order)]
-        text = f"{pretty(method)}: class mean from {number(values.min())} to {number(values.max())}"
-        if groups.groups:
+        span = f"from {number(values.min())} to {number(values.max())}" if values.any() else "zero everywhere"
+        text = f"{pretty(method)}: class mean {span}"
+        if groups.groups and values.any():
             rows = {name: values[start:stop].mean() for name, start, stop in groups.groups}
             text += f", highest on average in rows of the network {max(rows, key=lambda name: rows[name])}"
         parts.append(text)
@@ -158,15 +160,15 @@ def plot_map_histogram(maps: xr.Dataset, view: str = "fc", method: str = "grad_c
 def alt_map_histogram(maps: xr.Dataset, view: str = "fc", method: str = "grad_cam") -> str:
     """Say in words what :func:`plot_map_histogram` shows of these maps."""
     own = _own_maps(maps, view, method)
-    half = max(float(values.max()) for values in own.values()) / 2
-    shares = {name: float((values > half).mean()) for name, values in own.items()}
     means = [f"{number(float(values.mean()))} ({name})" for name, values in own.items()]
+    text = f"Histogram of {pretty(method)} values of {pretty(view)}, by class, log counts. Mean: {join_words(means)}."
+    half = max(float(values.max()) for values in own.values()) / 2
+    if half <= 0:
+        return f"{text} No value is above zero."
+    shares = {name: 100 * float((values > half).mean()) for name, values in own.items()}
+    listed = join_words([f"{number(share)} % ({name})" for name, share in shares.items()])
     most = max(shares, key=lambda name: shares[name])
-    listed = join_words([f"{number(100 * share)} % ({name})" for name, share in shares.items()])
-    return (
-        f"Histogram of {pretty(method)} values of {pretty(view)}, by class, log counts. Mean: {join_words(means)}. "
-        f"Above half of the largest value lie {listed} of the values, most in the class {most}."
-    )
+    return f"{text} Above half of the largest value lie {listed} of the values, most in the class {most}."
 
 
 def _own_maps(maps: xr.Dataset, view: str, method: str) -> dict[str, np.ndarray]:

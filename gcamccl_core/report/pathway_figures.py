@@ -63,9 +63,8 @@ def alt_enrichment(
         text = f"Class {name}: {len(significant)} of {len(tested)} gene sets below q = 0.05"
         if len(tested):
             first = tested.iloc[0]
-            text += (
-                f", first {first['term']} (q = {number(float(first['q_value']))}, {first['overlap']} genes in common)"
-            )
+            common = f"{first['overlap']} gene{'' if first['overlap'] == 1 else 's'} in common"
+            text += f", first {first['term']} (q = {number(float(first['q_value']))}, {common})"
         if planted:
             terms = set(planted.get(name, ()))
             text += f"; {len(terms & set(significant['term']))} of {len(terms)} planted sets are among them"

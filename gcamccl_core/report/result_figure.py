@@ -41,7 +41,7 @@ def plot_result(
     classify.set(title="a  Classification", xlabel="accuracy")
     for letter, ax, view in zip("bcdefgh", find, views, strict=False):
         draw_recovery(ax, recovery[recovery["view"] == view], "average_precision", order)
-        ax.set(title=f"{letter}  {capital(_brief(view))}", xlabel="average precision of maps")
+        ax.set_title(f"{letter}  {capital(_brief(view))} maps")
         if ax is not find[0]:
             ax.tick_params(labelleft=False)
     legend_recovery(fig, recovery, small="one split or class")
@@ -60,4 +60,4 @@ def alt_result(scores: pd.DataFrame, recovery: pd.DataFrame) -> str:
 
 
 def _brief(view: str) -> str:
-    return "connectivity" if view == "fc" else pretty(view)
+    return {"fc": "brain", "snp": "SNP"}.get(view, pretty(view))

@@ -59,7 +59,8 @@ def plot_vector_maps(
         image = strip.imshow(values, aspect="auto", norm=norm, cmap=cmap, interpolation="antialiased")
         strip.set(ylabel="subject", yticks=[])
     axes[-1].set(xlabel=_axis_label(maps, view), xlim=(-0.5, maps[view].shape[-1] - 0.5))
-    fig.colorbar(image, ax=list(axes), location="right", aspect=40, label=f"{pretty(method)} value", extend="both")
+    beyond = "both" if norm.vmin else "max"
+    fig.colorbar(image, ax=list(axes), location="right", aspect=40, label=f"{pretty(method)} value", extend=beyond)
     return fig
 
 
