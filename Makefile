@@ -5,7 +5,7 @@ VENV := .venv
 STAMP := $(VENV)/installed
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 SNAKEMAKE = python -m snakemake --snakefile workflow/Snakefile --cores all --scheduler greedy --nolock \
-  --rerun-incomplete --rerun-triggers mtime --quiet rules progress --config profile=$(PROFILE) --
+  --rerun-incomplete --rerun-triggers mtime --quiet all --config profile=$(PROFILE) --
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -22,7 +22,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  PROFILE=name   one of $(basename $(notdir $(wildcard profiles/*.yaml))); $(PROFILE) unless given"
+	@echo "  PROFILE=name    one of $(basename $(notdir $(wildcard profiles/*.yaml))); $(PROFILE) unless given"
 
 book: setup ## Execute the notebooks with a profile and render the book (PROFILE=demo)
 	@$(SNAKEMAKE) book
@@ -46,7 +46,7 @@ notebooks: setup ## Execute the notebooks with the demo profile and keep their o
 	@python -m workflow.keep
 
 results: setup ## Compute the tables of long runs into results/ (hours)
-	@$(SNAKEMAKE) results
+	@python -m workflow.results
 
 status: setup ## Say which notebooks, runs and tables are stale
 	@python -m workflow.status

@@ -1,6 +1,7 @@
 """The workflow on a small book, and the pages of every book that has been rendered."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -43,7 +44,8 @@ def notebook(title: str, *sources: str) -> nbformat.NotebookNode:
 def run(project: Path, target: str, profile: str = "demo") -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", "all", "--nolock"]
     command += ["--scheduler", "greedy", "--rerun-triggers", "mtime", "--config", f"profile={profile}", "--", target]
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
+    found_first = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, env=found_first)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,12 @@ def main(notebook: Path, output: Path, made_from: Path) -> int:
     partial.parent.mkdir(parents=True, exist_ok=True)
     try:
         papermill.execute_notebook(
-            notebook, partial, basis["parameters"], cwd=notebook.parent, progress_bar=True, stderr_file=sys.stderr
+            notebook,
+            partial,
+            basis["parameters"],
+            cwd=notebook.parent,
+            stderr_file=sys.stderr,
+            extra_arguments=["--log-level=40"],  # the kernel's own remarks would break up the progress bars
         )
     except PapermillExecutionError as fault:
         print(f"\n{notebook}, cell [{fault.exec_count}] failed:\n", file=sys.stderr)

@@ -9,6 +9,7 @@ import nbformat
 
 from gcamccl_core.provenance import hash_core, what_changed
 from workflow.profile import NOTEBOOKS, RUNS, hash_notebook, made_from, notebook_names, read_profile
+from workflow.results import changes, tables
 
 
 def status() -> list[tuple[str, str]]:
@@ -23,10 +24,9 @@ def status() -> list[tuple[str, str]]:
     for profile in sorted(path.stem for path in Path("profiles").glob("*.yaml")):
         if (RUNS / profile).is_dir():
             rows += [executed_state(profile, name) for name in notebook_names()]
-    for table in sorted(Path("results").glob("*.csv")):
-        stamp = table.with_suffix(".json")
-        made = json.loads(stamp.read_text()) if stamp.is_file() else {}
-        rows.append((str(table), in_words(what_changed(made, {"core": hash_core()}))))
+    for name, script in tables().items():
+        changed = changes(name, script)
+        rows.append((f"results/{name}.csv", "missing" if changed is None else in_words(changed)))
     return rows
 
 
