@@ -10,8 +10,8 @@ from dataclasses import dataclass
 class Regime:
     r"""How strongly, and where, a simulated population ties connections and genotypes to cognition.
 
-    Latent cognition is :math:`z = \sqrt{h}\,G + \sqrt{1-h}\,E`, the score :math:`100 + 15(a z + \sqrt{1-a^2}\,e)`, and the
-    correlation of a planted connection changes by its effect for every standard deviation of z.
+    Latent cognition is :math:`z = \sqrt{h}\,G + \sqrt{1-h}\,E`, the score :math:`100 + 15(a z + \sqrt{1-a^2}\,e)`, and
+    the correlation of a planted connection changes by its effect for every standard deviation of z.
 
     Parameters
     ----------
@@ -46,12 +46,12 @@ class Regime:
     """
 
     description: str
-    score_loading: float = 0.8
-    heritability: float = 0.5
-    high_effect: float = 0.012
-    low_effect: float = 0.008
+    score_loading: float = 0.83
+    heritability: float = 0.42
+    high_effect: float = 0.02
+    low_effect: float = 0.016
     high_share: float = 0.6
-    low_share: float = 0.25
+    low_share: float = 0.3
     placement: str = "anatomical"
     nuisance: float = 1.0
     population_seed: int = 2021

@@ -17,7 +17,7 @@ from gcamccl_core.data.regimes import Regime
 N_SAMPLES = 231  # the paper's n-back scan (section III-A)
 REPETITION_TIME = 3.0  # seconds
 BAND = (0.01, 0.1)  # hertz
-LATENT_LIMIT = 3.0  # latent cognition acts on the brain up to here, so that every covariance is positive definite
+LATENT_LIMIT = 2.5  # latent cognition acts on the brain up to here, so that every covariance is positive definite
 SETTLING_SAMPLES = 60  # drawn before and after the scan and cut off, so that the filter's edges lie outside it
 
 HUBS = ("Lingual Gyrus", "Middle Occipital Gyrus", "Inferior Occipital Gyrus")
@@ -79,8 +79,8 @@ def make_brain(regime: Regime) -> Brain:
     if least <= 0:
         raise ValueError(
             f"high_effect {regime.high_effect} and low_effect {regime.low_effect} are too strong for "
-            f"{planted[1].sum() // 2} and {planted[0].sum() // 2} connections: at a latent cognition of {LATENT_LIMIT} the "
-            f"correlation matrix is not positive definite (least eigenvalue {least:.2f}); lower the effects or the shares"
+            f"{planted[1].sum() // 2} and {planted[0].sum() // 2} connections: at a latent cognition of {LATENT_LIMIT} "
+            f"the correlation matrix has the eigenvalue {least:.2f}; lower the effects or the shares"
         )
     return Brain(regions, base, planted, effect, distance)
 
@@ -134,7 +134,7 @@ def plant_connections(regions: pd.DataFrame, regime: Regime) -> np.ndarray:
     hub, target = name.isin(HUBS).to_numpy(), name.isin(HUB_TARGETS).to_numpy()
     diffuse = (network.eq("Default mode") | name.isin(CINGULATE)).to_numpy() & ~hub
     rng = np.random.default_rng([regime.population_seed, 2])
-    candidates = np.stack([np.outer(diffuse, diffuse), np.outer(hub, target) | np.outer(target, hub)])
+    candidates = np.stack([np.outer(diffuse, diffuse), np.outer(hub, hub | target) | np.outer(target, hub)])
     upper = np.triu(np.ones(candidates.shape[1:], dtype=bool), k=1)
     shares = np.array([regime.low_share, regime.high_share])[:, None, None]
     planted = PLACEMENTS[regime.placement](candidates & upper & (rng.random(candidates.shape) < shares), rng)
@@ -169,9 +169,10 @@ def subject_covariance(
 
     .. math:: \Sigma = R_0 + z\,\Delta + \nu\,(g\,11^\top + k\,K + W W^\top)
 
-    with the base correlation :math:`R_0`, the planted change :math:`\Delta` at latent cognition z (cut at +-3), and nuisance:
-    global signal of strength g, local coupling k (head motion, youth) along the distance kernel K, and three smooth random
-    fields W. Every term of the nuisance is positive semidefinite, so Sigma is positive definite where the rest is.
+    with the base correlation :math:`R_0`, the planted change :math:`\Delta` at latent cognition z (cut at +-2.5), and
+    nuisance: global signal of strength g, local coupling k (head motion, youth) along the distance kernel K, and three
+    smooth random fields W. Every term of the nuisance is positive semidefinite, so the sum is as positive definite as
+    its first two terms.
 
     Parameters
     ----------
@@ -194,8 +195,8 @@ def subject_covariance(
     coordinates = brain.regions[["x", "y", "z"]].to_numpy(dtype=float)
     waves = rng.normal(scale=1 / 100, size=(3, 3))  # wavelengths of about 100 mm: smooth over the brain
     fields = np.cos(2 * np.pi * rng.random(3)[:, None] + waves @ coordinates.T)
-    global_signal = rng.gamma(2.0, 0.05)
-    extra = global_signal + local * brain.distance + 0.06 * fields.T @ fields
+    global_signal = rng.gamma(2.0, 0.02)
+    extra = global_signal + local * brain.distance + 0.024 * fields.T @ fields
     return brain.base + np.clip(latent, -LATENT_LIMIT, LATENT_LIMIT) * brain.effect + nuisance * extra
 
 

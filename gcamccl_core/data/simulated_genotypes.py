@@ -26,8 +26,8 @@ class SnpPanel:
     ----------
     table : pandas.DataFrame
         One row per SNP in the order of the genome: ``snp``, ``gene``, ``chromosome``, ``position``,
-        ``counted_allele``, ``block`` (one per gene), ``origin`` ("paper" or "simulated"), ``listed_for`` ("low", "high",
-        "both" for the paper's, else ""), ``frequency`` of the counted allele, and ``linkage`` with the SNP before it.
+        ``counted_allele``, ``block`` (one per gene), ``origin`` ("paper" or "simulated"), ``listed_for`` ("low",
+        "high", "both" for the paper's, else ""), ``frequency`` of the counted allele, ``linkage`` with the SNP before.
     weight : array of shape (n_snps,)
         Contribution of one counted allele to the polygenic value, in its standard deviations.
     shift : array of shape (n_snps,)

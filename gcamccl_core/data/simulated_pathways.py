@@ -1,4 +1,4 @@
-"""Simulated pathways: gene sets that travel with a simulated cohort, so that enrichment has a truth and needs no network."""
+"""Simulated pathways: gene sets that travel with a simulated cohort, so enrichment has a truth and needs no network."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ from gcamccl_core.data.simulated_pathways import CLASSES, make_pathways
 __all__ = ["REGIMES", "Regime", "relabel_three_classes", "simulate_cohort"]
 
 SMALLEST_SHIFT = 1e-6  # correlations with the polygenic value below this are rounding of the closed form
-YOUTH = 0.005  # local coupling per year below the oldest age; motion adds its own, in mm
+LOCAL_COUPLING = {"motion": 0.4, "youth": 0.002}  # per mm of motion, per year below the oldest age
+OLDEST = 21.0  # years; the paper's participants are 8 to 21
 
 
 def simulate_cohort(
@@ -34,9 +35,9 @@ def simulate_cohort(
 
     .. math:: z = \sqrt{h}\,G + \sqrt{1-h}\,E, \qquad \mathrm{score} = 100 + 15\,(a z + \sqrt{1-a^2}\,e)
 
-    Latent cognition z ties both views to the score: G is the polygenic value of the 86 causal SNPs, and the correlation of
-    every planted connection is linear in z. Panel, brain and truth belong to the regime and are the same for every
-    ``seed`` and size; the seed draws the people, and the first n of a larger cohort are the same people.
+    Latent cognition z ties both views to the score: G is the polygenic value of the 86 causal SNPs, and the
+    correlation of every planted connection is linear in z. Panel, brain and truth belong to the regime and are the
+    same for every ``seed`` and size; the seed draws the people, and the first n of a larger cohort are the same people.
 
     Parameters
     ----------
@@ -55,8 +56,8 @@ def simulate_cohort(
     -------
     xarray.Dataset
         A checked cohort: views ``fc`` (subject, 264, 264) and ``snp`` (subject, 750), ``label``, ``score``,
-        ``latent_cognition``, covariates ``age`` (years), ``sex``, ``motion`` (mm), descriptions along ``roi`` and ``locus``,
-        and along ``target_class`` what was planted (``truth_fc``, ``truth_snp``) and what differs in the
+        ``latent_cognition``, covariates ``age`` (years), ``sex``, ``motion`` (mm), descriptions along ``roi`` and
+        ``locus``, and along ``target_class`` what was planted (``truth_fc``, ``truth_snp``) and what differs in the
         population because of it (``population_truth_fc``, ``population_truth_snp``).
 
     Raises
@@ -103,7 +104,7 @@ def _draw_people(generators: list[np.random.Generator], subjects: pd.Index) -> p
         {
             "rest": rng.standard_normal(),
             "error": rng.standard_normal(),
-            "age": round(rng.uniform(8, 21), 1),
+            "age": round(rng.uniform(8, OLDEST), 1),
             "sex": str(rng.choice(["female", "male"])),
             "motion": round(rng.gamma(4.0, 0.03), 3),
         }
@@ -121,7 +122,8 @@ def _draw_connectivity(
     progress: bool,
 ) -> xr.DataArray:
     """Scan everybody: a covariance of their own, 231 filtered samples of it, their correlation."""
-    local = (people["motion"] + YOUTH * (21 - people["age"])).to_numpy()
+    youth = OLDEST - people["age"]
+    local = (LOCAL_COUPLING["motion"] * people["motion"] + LOCAL_COUPLING["youth"] * youth).to_numpy()
     values = np.empty((len(latent), *brain.base.shape), dtype=np.float32)
     with threadpool_limits(1):  # sums in a fixed order: the same seed gives the same bits on any number of cores
         for row, rng in enumerate(tqdm(generators, "scans", unit="subject", disable=not progress, delay=3)):
@@ -148,7 +150,7 @@ def _describe_regions(cohort: xr.Dataset, brain: Brain) -> xr.Dataset:
 
 
 def _add_truth(cohort: xr.Dataset, population: Regime, panel: SnpPanel, brain: Brain) -> xr.Dataset:
-    """Say what was planted and what follows; where the score does not depend on cognition, nothing speaks for a class."""
+    """Say what was planted and what follows; where the score ignores cognition, nothing speaks for a class."""
     cohort = cohort.assign_coords(target_class=list(CLASSES))
     signs = np.array([-1.0, 1.0]) * population.score_loading
     genetic = signs[:, None] * population.heritability
