@@ -1,7 +1,6 @@
 """Tables of long runs: made small here, stamped, and stale when what made them changes."""
 
 import json
-
 from pathlib import Path
 
 import pandas as pd
