@@ -94,6 +94,22 @@ def test_numbers_and_title_reach_the_page(project):
     assert "Small" in page
 
 
+def test_outputs_are_kept_without_times_and_everything_is_current_then(project):
+    assert run(project, "notebooks").returncode == 0
+    kept = project / "notebooks" / "02_second.ipynb"
+    texts = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-m", "workflow.keep"], cwd=project, check=True, capture_output=True)
+        texts.append(kept.read_text())
+    assert texts[0] == texts[1]
+    assert "papermill" not in nbformat.read(kept, as_version=4).metadata
+    assert [cell.get("execution_count") for cell in nbformat.read(kept, as_version=4).cells] == [None, 1, 2]
+    said = subprocess.run([sys.executable, "-m", "workflow.status"], cwd=project, capture_output=True, text=True).stdout
+    states = [line.split(maxsplit=1) for line in said.splitlines() if ".ipynb" in line]
+    assert len(states) == 4
+    assert {state for _, state in states} == {"current"}
+
+
 def test_a_failing_cell_is_named_and_leaves_the_notebook_to_look_at(project):
     nbformat.write(notebook("Third", "seed: int = 0", "1 / (seed - seed)"), project / "notebooks" / "03_third.ipynb")
     try:
@@ -228,3 +244,15 @@ def test_search_works_from_files_beside_the_pages(html):
     index = (html / "searchindex.js").read_text()
     assert json.loads(index[len("Search.setIndex(") : -1])["docnames"]
     assert (html / "_static" / "searchtools.js").is_file()
+
+
+def test_a_warning_of_the_renderer_is_an_error(project):  # last, since it leaves no book behind
+    page = project / "book" / "bibliography.md"
+    text = page.read_text()
+    page.write_text(text + "\n{cite}`nobody1900`\n")
+    try:
+        done = run(project, "book")
+    finally:
+        page.write_text(text)
+    assert done.returncode != 0
+    assert "nobody1900" in done.stderr
