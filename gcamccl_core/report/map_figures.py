@@ -167,8 +167,9 @@ def alt_map_histogram(maps: xr.Dataset, view: str = "fc", method: str = "grad_ca
         return f"{text} No value is above zero."
     shares = {name: 100 * float((values > half).mean()) for name, values in own.items()}
     listed = join_words([f"{number(share)} % ({name})" for name, share in shares.items()])
-    most = max(shares, key=lambda name: shares[name])
-    return f"{text} Above half of the largest value lie {listed} of the values, most in the class {most}."
+    first, *rest = sorted(shares, key=lambda name: shares[name], reverse=True)
+    most = f", most in the class {first}" if not rest or shares[first] > shares[rest[0]] else ""
+    return f"{text} Above half of the largest value lie {listed} of the values{most}."
 
 
 def _own_maps(maps: xr.Dataset, view: str, method: str) -> dict[str, np.ndarray]:

@@ -1,0 +1,236 @@
+"""Figures 2 to 4, maps along SNPs, scorecard, pathways and the title figure show the values that they are given."""
+
+import copy
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from report_examples import example_cohort, example_maps, example_scorecard, example_scores
+
+from gcamccl_core.report.evidence_figures import alt_scorecard, plot_scorecard
+from gcamccl_core.report.map_figures import (
+    alt_class_maps,
+    alt_map_histogram,
+    color_scale,
+    plot_class_maps,
+    plot_map_histogram,
+)
+from gcamccl_core.report.matrix import arrange
+from gcamccl_core.report.pathway_figures import alt_enrichment, plot_enrichment
+from gcamccl_core.report.publishing import render_png
+from gcamccl_core.report.result_figure import alt_result, plot_result
+from gcamccl_core.report.snp_figures import alt_vector_maps, plot_vector_maps
+
+TABLE = pd.DataFrame(
+    {
+        "term": ["synapse", "growth", "empty"],
+        "overlap": [4, 1, 0],
+        "p_value": [1e-4, 0.5, np.nan],
+        "q_value": [1e-3, 0.6, np.nan],
+        "testable": [True, True, False],
+    }
+)
+
+
+def images(figure):
+    return [ax for ax in figure.axes if ax.images]
+
+
+def test_maps_of_subjects_and_class_mean_in_network_order():
+    maps = example_maps()
+    maps["fc"][1] *= 3  # the first subject of class low
+    axes = images(plot_class_maps(maps, "low"))
+    assert len(axes) == 2 * 4
+    order = arrange(maps["roi_network"].to_numpy()).order
+    of_class = maps["fc"].sel({"target_class": "low", "method": "grad_cam"})[maps["label"].to_numpy() == 0].to_numpy()
+    for ax, expected in zip(axes, [*of_class[:3], of_class.mean(axis=0)], strict=False):
+        np.testing.assert_allclose(ax.images[0].get_array().data, expected[np.ix_(order, order)])
+    assert [ax.get_title("center") for ax in axes[:4]] == ["s01", "s04", "s07", "mean of 8"]
+
+
+def test_one_scale_per_method_for_all_panels_and_classes():
+    maps = example_maps()
+    limits = [[ax.images[0].get_clim() for ax in images(plot_class_maps(maps, name))] for name in ("low", "high")]
+    for row in (slice(0, 4), slice(4, 8)):
+        assert len({*limits[0][row], *limits[1][row]}) == 1
+    assert limits[0][0] != limits[0][4]
+    assert limits[0][0][0] == 0
+
+
+def test_scale_of_signed_maps_is_centred_on_zero():
+    norm, cmap = color_scale(example_maps(signed=True), "fc", "grad_cam")
+    assert norm.vmin == -norm.vmax
+    assert cmap == "RdBu_r"
+
+
+def test_maps_that_are_zero_everywhere_are_said_to_be():
+    maps = example_maps()
+    maps["fc"][:] = 0
+    assert len(render_png(plot_class_maps(maps, "low"), "alt")) > 0
+    assert "class mean zero everywhere" in alt_class_maps(maps, "low")
+    assert "No value is above zero" in alt_map_histogram(maps)
+    plot_map_histogram(maps)
+
+
+def test_words_name_the_network_and_the_numbers():
+    alt = alt_class_maps(example_maps(), "high", methods=["grad_cam"])
+    assert "for the class high: 3 of its subjects and the mean of all 8" in alt
+    assert "from 2 to 5" in alt
+    assert "network Visual" in alt  # region 0 holds the high value
+
+
+def test_class_without_subjects_is_refused():
+    maps = example_maps().isel(subject=[0, 1])
+    with pytest.raises(ValueError, match="no subject of class 'high'"):
+        plot_class_maps(maps, "high")
+
+
+def test_histogram_counts_every_value_of_the_own_class():
+    maps = example_maps(n_classes=3)
+    ax = plot_map_histogram(maps)
+    outlines = [patch for patch in ax.patches if isinstance(patch, mpl.patches.StepPatch) and not patch.get_fill()]
+    assert len(outlines) == 3
+    for target, outline in enumerate(outlines):
+        values, edges, _ = outline.get_data()
+        assert values.sum() == pytest.approx(64)
+        (tallest,) = np.flatnonzero(values == values.max())
+        assert edges[tallest] <= target + 1 <= edges[tallest + 1]
+    assert ax.get_yscale() == "log"
+    assert "Mean: 1.05 (low), 2.05 (high) and 3.05 (middle)" in alt_map_histogram(maps)
+    assert "most" not in alt_map_histogram(maps)  # one value of 64 in each
+    maps["fc"][:, 1] = 5
+    assert "100 % (high)" in alt_map_histogram(maps)
+    assert "most in the class high" in alt_map_histogram(maps)
+
+
+def test_vector_maps_show_means_subjects_blocks_and_planted():
+    maps, cohort = example_maps(), example_cohort()
+    figure = plot_vector_maps(maps, method="grad_cam", truth=cohort["truth_snp"])
+    line, strip = figure.axes[:2]
+    own = maps["snp"].sel({"target_class": "low", "method": "grad_cam"})[maps["label"].to_numpy() == 0].to_numpy()
+    np.testing.assert_allclose(line.lines[0].get_ydata(), own.mean(axis=0))
+    np.testing.assert_allclose(strip.images[0].get_array().data, own)
+    assert line.lines[1].get_xdata().tolist() == [0]
+    assert len([patch for patch in line.patches]) == 2  # every second of four blocks
+    assert len({ax.images[0].get_clim() for ax in images(figure)}) == 1
+    alt = alt_vector_maps(maps, method="grad_cam", truth=cohort["truth_snp"])
+    assert f"mean highest at rs{own.mean(axis=0).argmax()}" in alt
+    assert "1 planted features" in alt
+
+
+def test_vector_maps_need_neither_truth_nor_blocks():
+    maps = example_maps().drop_vars("snp_block")
+    figure = plot_vector_maps(maps)
+    assert not figure.axes[0].patches
+    assert "planted" not in alt_vector_maps(maps)
+    assert "linkage" not in figure.axes[3].get_xlabel()
+
+
+@pytest.mark.parametrize("classes", [("low", "high"), ("low", "high", "middle")])
+def test_scorecard_shows_every_score_inside_its_panel(classes):
+    scores = example_scorecard(classes)
+    figure = plot_scorecard(scores)
+    assert len(figure.axes) == 2 * len(classes)
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        view, target_class = ax.get_title("left").rsplit(", ", 1)
+        chosen = scores[(scores["target_class"] == target_class) & scores["view"].eq("snp" if "SNP" in view else "fc")]
+        drawn = sorted(line.get_xdata()[0] for line in ax.lines if line.get_marker() in "os^vD")
+        assert drawn == pytest.approx(sorted(chosen.loc[chosen["source"] != "chance", "average_precision"]))
+        low, high = ax.get_xlim()
+        assert low <= 0
+        assert high > max(drawn)
+        assert [line.get_xdata() for line in ax.lines if line.get_marker() == "None"] == [[0.05, 0.05]]
+
+
+def test_scorecard_words_name_the_best_map_and_the_best_control():
+    alt = alt_scorecard(example_scorecard())
+    assert "SNPs, low: best map guided Grad-CAM 0.3, best control t-test 0.15, chance 0.05" in alt
+    assert "SNPs, high: best map guided Grad-CAM 0.3, best control t-test 0.9" in alt
+    assert alt_scorecard(example_scorecard(), "auroc").startswith("Area under the ROC curve")
+
+
+def test_scorecard_where_nothing_was_planted():
+    scores = example_scorecard().assign(average_precision=np.nan)
+    assert "nothing was planted" in alt_scorecard(scores)
+    assert len(render_png(plot_scorecard(scores), "alt")) > 0
+
+
+def test_enrichment_marks_planted_terms_and_leaves_untestable_out():
+    figure = plot_enrichment({"low": TABLE, "high": TABLE}, {"low": ["growth"], "high": []})
+    low, high = figure.axes
+    points = low.collections[0]
+    assert np.asarray(points.get_offsets())[:, 0] == pytest.approx(-np.log10([1e-3, 0.6]))
+    assert [label.get_text() for label in low.get_yticklabels()] == ["synapse", "growth"]
+    assert points.get_sizes()[0] > points.get_sizes()[1]
+    assert points.get_linewidths()[1] > points.get_linewidths()[0]
+    assert len(set(high.collections[0].get_linewidths())) == 1
+    assert all(ax.get_xlim()[1] > 3 for ax in figure.axes)
+    alt = alt_enrichment({"low": TABLE}, {"low": ["growth"]})
+    assert "Class low: 1 of 2 gene sets below q = 0.05, first synapse (q = 0.001, 4 genes in common)" in alt
+    assert "0 of 1 planted sets" in alt
+
+
+def test_enrichment_of_nothing_says_so():
+    figure = plot_enrichment({"low": TABLE.iloc[2:], "high": TABLE.iloc[2:]})
+    assert "no gene set could be tested" in [text.get_text() for text in figure.axes[0].texts]
+    assert "0 of 0 gene sets" in alt_enrichment({"low": TABLE.iloc[2:]})
+
+
+def test_title_figure_averages_over_classes():
+    scores, recovery = example_scores(), example_scorecard()
+    figure = plot_result(scores, recovery)
+    classification, brain, snp = figure.axes
+    assert {round(line.get_xdata()[0], 3) for line in classification.lines} >= {0.81, 0.71}
+    for ax in (brain, snp):
+        large = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D" and line.get_markersize() > 5]
+        assert large == pytest.approx([(0.15 + 0.9) / 2])
+    alt = alt_result(scores, recovery)
+    assert "linear SVM 0.81 and gCAM-CCL 0.71" in alt
+    assert "best control t-test 0.525" in alt
+
+
+def every_figure():
+    maps, scores, recovery = example_maps(signed=True), example_scores(), example_scorecard()
+    return {
+        "maps": lambda: plot_class_maps(maps, "low"),
+        "histogram": lambda: plot_map_histogram(maps),
+        "snp": lambda: plot_vector_maps(maps),
+        "scorecard": lambda: plot_scorecard(recovery),
+        "enrichment": lambda: plot_enrichment({"low": TABLE}),
+        "result": lambda: plot_result(scores, recovery),
+    }
+
+
+@pytest.mark.parametrize("name", every_figure())
+def test_figures_are_small_and_leave_nothing_behind(name):
+    settings = dict(mpl.rcParams)
+    assert len(render_png(every_figure()[name](), "alt")) < 120_000
+    assert plt.get_fignums() == []
+    assert dict(mpl.rcParams) == settings
+
+
+def test_map_of_noise_at_the_papers_size_stays_small():
+    rng = np.random.default_rng(0)
+    side = 264
+    noise = rng.normal(size=(4, 2, 2, side, side)).astype("float32")
+    maps = xr.Dataset(
+        {"fc": (("subject", "target_class", "method", "roi_i", "roi_j"), noise)},
+        coords={"subject": list("abcd"), "target_class": ["low", "high"], "method": ["grad_cam", "guided_grad_cam"],
+                "label": ("subject", [0, 0, 1, 1]), "roi_network": ("roi", rng.choice(["A", "B", "C"], side))},
+    )  # fmt: skip
+    assert len(render_png(plot_class_maps(maps, "low"), "alt")) < 120_000
+
+
+def test_drawing_leaves_its_input_alone():
+    maps, recovery = example_maps(), example_scorecard()
+    before = copy.deepcopy((maps, recovery))
+    for draw in (plot_map_histogram, plot_vector_maps, alt_map_histogram, alt_vector_maps):
+        draw(maps)
+    plot_class_maps(maps, "low")
+    plot_scorecard(recovery)
+    xr.testing.assert_identical(maps, before[0])
+    pd.testing.assert_frame_equal(recovery, before[1])
