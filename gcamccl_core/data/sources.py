@@ -32,8 +32,8 @@ def open_cohort(
     regime, n_subjects, seed
         For the simulated cohort, see :func:`.simulate_cohort`; ignored otherwise.
     label : str
-        What to tell apart: ``"wrat"`` for the simulated cohort; ``"fiq"``, ``"diagnosis"``, ``"sex"`` or ``"age"`` for ABIDE. A
-        file holds its own label, and this is ignored.
+        What to tell apart: ``"wrat"`` for the simulated cohort; ``"fiq"``, ``"diagnosis"``, ``"sex"`` or ``"age"`` for
+        ABIDE. A file holds its own label, and this is ignored.
     fraction : float
         Share of the subjects in each extreme group where the label comes from a score.
     progress : bool

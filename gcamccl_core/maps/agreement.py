@@ -24,8 +24,8 @@ def class_similarity(maps: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per ``view``, ``method`` and pair of classes (``class_a``, ``class_b``): ``correlation``, the mean over the
-        subjects of Pearson's r between the two maps of the same subject. 1 means that the map does not
+        One row per ``view``, ``method`` and pair of classes (``class_a``, ``class_b``): ``correlation``, the mean over
+        the subjects of Pearson's r between the two maps of the same subject. 1 means that the map does not
         depend on the class; a subject whose map is constant is left out, and NaN says that all were.
     """
     rows = []
@@ -60,18 +60,20 @@ def univariate_agreement(maps: xr.Dataset, cohort: xr.Dataset, train: Sequence[i
     Returns
     -------
     pandas.DataFrame
-        One row per ``view``, ``target_class``, ``method`` and ``statistic``: Spearman's ``correlation`` over the features between
-        the mean positive part of the map and ``"t_test"`` (Welch's t of the class against the others, positive part)
-        or ``"mean_value"`` (mean of the view). High with the second and low with the first: the map copies its input.
+        One row per ``view``, ``target_class``, ``method`` and ``statistic``: Spearman's ``correlation`` over the
+        features between the mean positive part of the map and the positive part of ``"t_test"`` (Welch's t of the
+        class against the others) or of ``"mean_value"`` (mean of the view). High with the second and low with the
+        first: the map copies its input.
     """
     training = cohort.isel(subject=np.asarray(train))
     rows = []
     for view in map_views(maps):
         for target_class in maps["target_class"].to_numpy().astype(str):
-            statistics = dict(univariate_scores(training, view, target_class, is_image(maps, view)))
+            statistics = univariate_scores(training, view, target_class, is_image(maps, view))
             for method in maps["method"].to_numpy().astype(str):
                 mean_map = class_values(maps, view, target_class, method).mean(axis=0)
-                for statistic, score in statistics.items():
+                for statistic, signed in statistics.items():
+                    score = np.maximum(signed, 0)  # as of the map, the part that speaks for the class
                     defined = np.ptp(mean_map) > 0 and np.ptp(score) > 0
                     correlation = float(spearmanr(mean_map, score).statistic) if defined else np.nan
                     rows.append((view, target_class, method, statistic, correlation))

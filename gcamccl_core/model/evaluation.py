@@ -34,7 +34,8 @@ def evaluate(
     Returns
     -------
     pandas.DataFrame
-        Columns as in :func:`.compare`: ``method``, ``split``, ``accuracy``, ``sensitivity``, ``specificity``, ``f1``, ``auc``.
+        Columns as in :func:`.compare`: ``method``, ``split``, ``accuracy``, ``sensitivity``, ``specificity``, ``f1``,
+        ``auc``.
 
     Raises
     ------
