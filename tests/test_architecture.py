@@ -77,13 +77,15 @@ def test_agreement_is_only_drawn_between_views():
 
 
 def test_drawing_leaves_network_and_settings_alone(net):
-    before, settings = {name: t.clone() for name, t in net.state_dict().items()}, dict(mpl.rcParams)
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
     net.train()
-    draw_architecture(net)
-    alt_architecture(net)
+    with mpl.rc_context({"font.size": 3, "axes.titlesize": 2}):
+        settings = dict(mpl.rcParams)
+        draw_architecture(net)
+        alt_architecture(net)
+        assert dict(mpl.rcParams) == settings
     assert net.training
     assert all(bool((tensor == before[name]).all() | tensor.isnan().all()) for name, tensor in net.state_dict().items())
-    assert dict(mpl.rcParams) == settings
 
 
 def test_given_axes_are_used():

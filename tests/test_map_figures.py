@@ -207,10 +207,14 @@ def every_figure():
 
 @pytest.mark.parametrize("name", every_figure())
 def test_figures_are_small_and_leave_nothing_behind(name):
-    settings = dict(mpl.rcParams)
-    assert len(render_png(every_figure()[name](), "alt")) < 120_000
-    assert plt.get_fignums() == []
-    assert dict(mpl.rcParams) == settings
+    with mpl.rc_context({"font.size": 3, "axes.titlesize": 2}):
+        settings, random = dict(mpl.rcParams), np.random.get_state()[1].tolist()  # noqa: NPY002
+        png = render_png(every_figure()[name](), "alt")
+        assert len(png) < 120_000
+        assert render_png(every_figure()[name](), "alt") == png
+        assert np.random.get_state()[1].tolist() == random  # noqa: NPY002
+        assert plt.get_fignums() == []
+        assert dict(mpl.rcParams) == settings
 
 
 def test_map_of_noise_at_the_papers_size_stays_small():

@@ -22,6 +22,7 @@ RULE_LOOKS: Any = {"cross_entropy": ("#009E73", "-."), "loss": ("#D55E00", ":")}
 METRICS = {"accuracy": "Accuracy", "sensitivity": "Sensitivity", "specificity": "Specificity", "f1": "F1"}
 OUR_COLOR, OTHER_COLOR = "#0072B2", "#6b6b6b"
 OURS = "gCAM-CCL"
+SPREAD = 0.22  # rows: how far the points of single splits lie from their method's line
 
 
 @house_style()
@@ -130,13 +131,14 @@ def draw_metric(
     """
     order = list(order) if order is not None else _method_order(scores, paper)
     palette = {method: OUR_COLOR if method.startswith(OURS) else OTHER_COLOR for method in order}
-    sns.stripplot(
-        scores, x=metric, y="method", order=order, hue="method", palette=palette, size=2.6, alpha=0.45, jitter=0.16,
-        legend=False, ax=ax,
-    )  # fmt: skip
     means = scores.groupby("method")[metric].mean()
     for row, method in enumerate(order):
         if method in means.index:
+            values = scores.loc[scores["method"] == method, metric]
+            spread = (
+                row + np.linspace(-SPREAD, SPREAD, len(values) + 2)[1:-1]
+            )  # fixed places: equal figures, equal files
+            ax.scatter(values, spread, s=7, color=palette[method], alpha=0.45, linewidths=0)
             ax.plot(means[method], row, "o", color=palette[method], markersize=6.5, markeredgecolor="white", zorder=4)
         if paper is not None and method in set(paper["method"]):
             value = paper.loc[paper["method"] == method, metric].item()
@@ -144,7 +146,8 @@ def draw_metric(
     ax.grid(axis="y", color="#e4e4e4", linewidth=0.7)
     ax.set_axisbelow(True)
     ax.axvline(0.5, color=INK, linewidth=0.7, linestyle=":")
-    ax.set(xlabel="share" if metric != "f1" else "F1", ylabel="")
+    ax.set_yticks(range(len(order)), order)
+    ax.set(ylim=(len(order) - 0.45, -0.6), xlabel="share" if metric != "f1" else "F1", ylabel="")
     ax.tick_params(axis="y", length=0)
     return ax
 
