@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from tqdm.std import tqdm
 
 from gcamccl_core.data.cohort import assemble_cohort, extreme_groups
+from gcamccl_core.data.connectivity import estimate_connectivity
 from gcamccl_core.data.regimes import REGIMES, Regime, find_regime
 from gcamccl_core.data.simulated_connectivity import Brain, draw_time_series, make_brain, subject_covariance
 from gcamccl_core.data.simulated_genotypes import SnpPanel, draw_genotypes, make_panel
@@ -21,6 +22,7 @@ __all__ = ["REGIMES", "Regime", "relabel_three_classes", "simulate_cohort"]
 
 SMALLEST_SHIFT = 1e-6  # correlations with the polygenic value below this are rounding of the closed form
 LOCAL_COUPLING = {"motion": 0.4, "youth": 0.002}  # per mm of motion, per year below the oldest age
+CHUNK = 16  # scans held in memory at a time
 OLDEST = 21.0  # years; the paper's participants are 8 to 21
 
 
@@ -71,6 +73,8 @@ def simulate_cohort(
     >>> cohort["fc"].shape, cohort["snp"].shape, int((cohort["label"] >= 0).sum())
     ((40, 264, 264), (40, 750), 16)
     """
+    if n_subjects < 1:
+        raise ValueError(f"n_subjects must be at least 1, got {n_subjects}")
     population = find_regime(regime)
     panel, brain = make_panel(population.population_seed), make_brain(population)
     generators = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(n_subjects)]
@@ -125,10 +129,19 @@ def _draw_connectivity(
     youth = OLDEST - people["age"]
     local = (LOCAL_COUPLING["motion"] * people["motion"] + LOCAL_COUPLING["youth"] * youth).to_numpy()
     values = np.empty((len(latent), *brain.base.shape), dtype=np.float32)
-    with threadpool_limits(1):  # sums in a fixed order: the same seed gives the same bits on any number of cores
-        for row, rng in enumerate(tqdm(generators, "scans", unit="subject", disable=not progress, delay=3)):
-            covariance = subject_covariance(brain, latent[row], local[row], population.nuisance, rng)
-            values[row] = np.corrcoef(draw_time_series(covariance, rng), rowvar=False)
+    bar = tqdm(total=len(latent), desc="scans", unit="subject", disable=not progress, delay=3, leave=False)
+    with bar, threadpool_limits(1):  # sums in a fixed order: the same seed gives the same bits on any number of cores
+        for start in range(0, len(latent), CHUNK):
+            rows = range(start, min(start + CHUNK, len(latent)))
+            scans = []
+            for row in rows:
+                rng = generators[row]
+                covariance = subject_covariance(brain, latent[row], local[row], population.nuisance, rng)
+                scans.append(draw_time_series(covariance, rng))
+            values[rows.start : rows.stop] = estimate_connectivity(
+                scans, subjects=list(people.index[rows.start : rows.stop])
+            )
+            bar.update(len(rows))
     names = brain.regions["roi"].to_numpy()
     coords = {"subject": people.index, "roi_i": names, "roi_j": names}
     return xr.DataArray(values, coords, ("subject", "roi_i", "roi_j"), attrs={"kind": "correlation"})
