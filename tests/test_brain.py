@@ -139,6 +139,13 @@ def test_three_classes(draw):
     assert titles(figure)[2] == "middle: no connection was selected"
 
 
+def test_lobes_without_a_colour_are_named_as_other():
+    cohort = example_cohort()
+    cohort["roi_lobe"][4] = "Unnamed"
+    figure = plot_circle(example_connections(), cohort)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Insula", "Occipital", "other"]
+
+
 def test_other_views_among_the_selected_are_left_out():
     edges = example_connections()
     snp = pd.DataFrame({"view": ["snp"], "target_class": ["high"], "roi_i": [""], "roi_j": [""], "frequency": [0.1]})

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from gcamccl_core.report.style import SMALL
+from gcamccl_core.report.style import GREY, SMALL
 
 EDGE_COLORS = LinearSegmentedColormap.from_list("edges", mpl.colormaps["YlGnBu"](np.linspace(0.3, 1, 256)))
 LOBE_COLORS = {  # Tol's muted scheme; in the order around the circle, front to back
@@ -24,6 +24,7 @@ LOBE_COLORS = {  # Tol's muted scheme; in the order around the circle, front to 
     "Occipital": "#882255",
     "Cerebellum": "#999933",
 }
+OTHER = "other"
 GAP = 1.5  # degrees between two regions of the circle
 
 
@@ -61,10 +62,11 @@ def lobe_of(cohort: xr.Dataset) -> dict[str, str]:
 
 
 def lobes_present(selected: pd.DataFrame, lobes: dict[str, str]) -> list[str]:
-    """List the lobes that have a selected connection."""
+    """List the lobes that have a selected connection, those without a colour of their own as one."""
     ends = pd.concat([selected["roi_i"], selected["roi_j"]]).dropna()
     present = {lobes[roi] for roi in ends if roi in lobes}
-    return [lobe for lobe in LOBE_COLORS if lobe in present]
+    named = [lobe for lobe in LOBE_COLORS if lobe in present]
+    return [*named, OTHER] if named and present - set(named) else named
 
 
 def ends_of(edges: pd.DataFrame) -> pd.DataFrame:
@@ -106,7 +108,7 @@ def draw_key(fig: Figure, weight: str, norm: Normalize, lobes: list[str]) -> Non
     names = {"frequency": "share of subjects", "mean_value": "mean map value"}
     ax.set_xlabel(names.get(weight, weight), fontsize=SMALL, labelpad=1)
     ax.tick_params(labelsize=SMALL)
-    handles = [Patch(facecolor=LOBE_COLORS[lobe]) for lobe in lobes]
+    handles = [Patch(facecolor=LOBE_COLORS.get(lobe, GREY)) for lobe in lobes]
     fig.legend(
         handles, lobes, loc="lower right", ncols=4, bbox_to_anchor=(0.99, 0.0), handlelength=1, columnspacing=1.2
     )
