@@ -188,6 +188,15 @@ class Page(HTMLParser):
             self.pictures.append((attributes.get("src"), attributes.get("alt")))
 
 
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("runs/*/notebooks/*.ipynb")), ids=lambda path: f"{path.parts[-3]} {path.stem}"
+)
+def test_no_warning_hides_among_the_progress_bars(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        said = "".join(output.text for output in cell.get("outputs", []) if output.get("name") == "stderr")
+        assert not re.search(r"\w*Warning\b.*", said), cell.source
+
+
 @pytest.fixture(scope="module", params=["small", *sorted(path.parent.name for path in ROOT.glob("runs/*/html"))])
 def html(request) -> Path:
     folder = request.getfixturevalue("project") / "runs/demo/html" if request.param == "small" else None

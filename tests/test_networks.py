@@ -134,17 +134,25 @@ def test_fused_log_probability_survives_extreme_logits(output):
     assert torch.isfinite(fused_log_proba(extreme, output)).all()
 
 
-def test_scaling_uses_training_subjects_alone(cohort):
-    net = CollaborativeNet({"fc": (12, 12), "snp": (30,), "streamlines": (12, 12)}).fit_scaling(cohort, [0, 1, 2, 3, 4])
-    train, everyone = net.prepare(cohort, [0, 1, 2, 3, 4]), net.prepare(cohort)
-    np.testing.assert_array_equal(everyone["fc"][:, 0].numpy(), cohort["fc"].to_numpy().astype("float32"))
-    changing = np.nanstd(cohort["snp"].to_numpy()[:5], axis=0) > 0
-    called = np.arange(30) != 7
-    np.testing.assert_allclose(train["snp"][:, 0].mean(0), 0, atol=1e-6)
-    np.testing.assert_allclose(train["snp"][:, 0].std(0, unbiased=False)[changing & called], 1, rtol=1e-5)
-    assert everyone["snp"][0, 0, 7] == 0  # a missing call takes the training mean
-    assert (train["snp"][:, 0, ~changing] == 0).all()  # a constant SNP says nothing
-    assert everyone["snp"].shape == (8, 1, 30)
+def test_correlations_and_genotypes_enter_as_they_are_and_missing_calls_take_the_training_mean(cohort):
+    net = CollaborativeNet({"fc": (12, 12), "snp": (30,)}).fit_scaling(cohort, [0, 1, 2, 3, 4])
+    inputs, genotypes = net.prepare(cohort), cohort["snp"].to_numpy()
+    np.testing.assert_array_equal(inputs["fc"][:, 0].numpy(), cohort["fc"].to_numpy().astype("float32"))
+    called = ~np.isnan(genotypes)
+    np.testing.assert_array_equal(inputs["snp"][:, 0].numpy()[called], genotypes[called])
+    expected = np.broadcast_to(np.nanmean(genotypes[:5], axis=0), genotypes.shape)[~called]
+    np.testing.assert_allclose(inputs["snp"][:, 0].numpy()[~called], expected, rtol=1e-6)
+    assert inputs["snp"].shape == (8, 1, 30)
+
+
+def test_measures_are_standardised_by_the_training_subjects_alone(cohort):
+    cohort = cohort.assign(measure=cohort["snp"].fillna(1).assign_attrs(kind="measure"))
+    net = CollaborativeNet({"measure": (30,), "streamlines": (12, 12)}).fit_scaling(cohort, [0, 1, 2, 3, 4])
+    train = net.prepare(cohort, [0, 1, 2, 3, 4])
+    changing = cohort["measure"].to_numpy()[:5].std(axis=0) > 0
+    np.testing.assert_allclose(train["measure"][:, 0].mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(train["measure"][:, 0].std(0, unbiased=False)[changing], 1, rtol=1e-5)
+    assert (train["measure"][:, 0, ~changing] == 0).all()  # a constant measure says nothing
     assert abs(train["streamlines"].mean()) < 1e-5
     assert train["streamlines"].std(unbiased=False).item() == pytest.approx(1, rel=1e-5)
     assert net.scalings["streamlines"].center.shape == ()  # one number, so that edges keep their proportions

@@ -9,8 +9,8 @@ import xarray as xr
 from gcamccl_core.data.abide import load_abide
 from gcamccl_core.data.cohort import load_cohort
 from gcamccl_core.data.simulation import simulate_cohort
-
-LABELS = {"simulated": ("wrat",), "abide": ("fiq", "diagnosis", "sex", "age")}
+from gcamccl_core.parameters import LABELS
+from gcamccl_core.provenance import resolve
 
 
 def open_cohort(
@@ -28,7 +28,8 @@ def open_cohort(
     Parameters
     ----------
     cohort : str
-        ``"simulated"``, ``"abide"``, or the path of a file that :func:`.save_cohort` wrote.
+        ``"simulated"``, ``"abide"``, or the path of a file that :func:`.save_cohort` wrote, absolute or from the
+        project's top folder.
     regime, n_subjects, seed
         For the simulated cohort, see :func:`.simulate_cohort`; ignored otherwise.
     label : str
@@ -67,7 +68,7 @@ def open_cohort(
     if cohort == "abide":
         return load_abide(label, fraction)
     try:
-        return load_cohort(cohort)
+        return load_cohort(resolve(cohort))
     except FileNotFoundError as fault:
         near = difflib.get_close_matches(cohort, LABELS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -112,7 +112,7 @@ class CollaborativeNet(nn.Module):
         return fused_log_proba(self(inputs), self.output).exp()
 
     def fit_scaling(self, cohort: xr.Dataset, subjects: Sequence[int] | np.ndarray) -> CollaborativeNet:
-        """Learn from the training subjects how to scale each view (:class:`.Scaling`); correlations stay raw.
+        """Learn from the training subjects how to scale each view, see :class:`.Scaling`.
 
         Parameters
         ----------

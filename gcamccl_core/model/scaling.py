@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from gcamccl_core.data.checks import name_some
 
+AS_THEY_ARE = ("correlation", "genotype")
+
 
 class Scaling(nn.Module):
-    """Centre and scale of one view, as buffers; NaN until fitted.
+    """Centre and scale of one view, and what stands in for a missing value, as buffers; NaN until fitted.
 
-    Correlation images stay raw, since standardising their edges makes the network memorise. Other images get one mean
-    and one standard deviation, vectors one per variable.
+    Correlations and genotypes stay as they are, since standardising them makes the network memorise. Measures come in
+    all units: other images get one mean and one standard deviation, other vectors one per variable.
 
     Parameters
     ----------
@@ -34,12 +36,14 @@ class Scaling(nn.Module):
 
     center: Tensor
     scale: Tensor
+    fill: Tensor
 
     def __init__(self, shape: Sequence[int]) -> None:
         super().__init__()
         size = tuple(shape) if len(shape) == 1 else ()
         self.register_buffer("center", torch.full(size, torch.nan))
         self.register_buffer("scale", torch.full(size, torch.nan))
+        self.register_buffer("fill", torch.full(size, torch.nan))
 
     def fit(self, view: xr.DataArray) -> Scaling:
         """Learn from the view of the training subjects, shape (n, length) or (n, side, side).
@@ -49,10 +53,6 @@ class Scaling(nn.Module):
         ValueError
             If a variable of a vector is missing in all of them.
         """
-        if view.attrs.get("kind") == "correlation":
-            self.center.zero_()
-            self.scale.fill_(1)
-            return self
         values = view.to_numpy().astype(np.float64)
         axis = 0 if values.ndim == 2 else None
         missing = np.isnan(values).all(axis=axis)
@@ -61,9 +61,14 @@ class Scaling(nn.Module):
             raise ValueError(
                 f"view '{view.name}': no training subject has a value of {name_some(lacking)}; leave these out"
             )
-        spread = np.nanstd(values, axis=axis)
-        self.center.copy_(torch.as_tensor(np.nanmean(values, axis=axis)))
-        self.scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1)))  # a constant variable becomes 0
+        self.fill.copy_(torch.as_tensor(np.nanmean(values, axis=axis)))
+        if view.attrs.get("kind") in AS_THEY_ARE:
+            self.center.zero_()
+            self.scale.fill_(1)
+        else:
+            spread = np.nanstd(values, axis=axis)
+            self.center.copy_(self.fill)
+            self.scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1)))  # a constant variable becomes 0
         return self
 
     def forward(self, view: xr.DataArray) -> Tensor:
@@ -77,4 +82,4 @@ class Scaling(nn.Module):
         if bool(self.scale.isnan().any()):
             raise RuntimeError(f"the scaling of view '{view.name}' is not fitted; call fit_scaling first")
         values = torch.tensor(view.to_numpy(), dtype=torch.float32, device=self.scale.device)
-        return ((values - self.center) / self.scale).nan_to_num(nan=0.0).unsqueeze(1)
+        return ((values.where(~values.isnan(), self.fill) - self.center) / self.scale).unsqueeze(1)
