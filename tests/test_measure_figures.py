@@ -37,3 +37,12 @@ def test_the_widest_are_named_in_the_figure_and_in_words(cohort):
     named = [text.get_text() for text in plot_measures(cohort, "morphometry").texts]
     assert {"measure 4", "measure 9"} <= set(named)
     assert "Widest: measure 4" in alt_measures(cohort, "morphometry")
+
+
+def test_names_are_apart_and_on_the_page(cohort):
+    ax = plot_measures(cohort, "morphometry")
+    ax.figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 8
+    assert all(box.x1 <= ax.figure.bbox.x1 + 1 for box in boxes)
+    assert all(sum(box.overlaps(other) for other in boxes) == 1 for box in boxes)  # with itself

@@ -8,8 +8,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from gcamccl_core.data.cohort import class_names
-from gcamccl_core.report.labels import join_words, number
-from gcamccl_core.report.style import GREY, INK, axes_or_new, class_looks, house_style, pretty
+from gcamccl_core.report.labels import capital, join_words, number, spread_apart
+from gcamccl_core.report.style import GREY, INK, SMALL, axes_or_new, class_looks, house_style, pretty
 
 TOP = 8  # measures named in the figure and its alt text
 
@@ -35,28 +35,35 @@ def plot_measures(cohort: xr.Dataset, view: str, ax: Axes | None = None) -> Axes
     ordered = _differences(cohort, view).sort_values()
     looks = list(class_looks(class_names(cohort)).values())
     ax = axes_or_new(ax, 3.0)
-    places = np.arange(len(ordered))
+    places, values = np.arange(len(ordered)), ordered.to_numpy()
     ax.axhline(0, color=INK, linewidth=0.7, linestyle=":")
-    ax.scatter(places, ordered, s=8, color=GREY, linewidths=0)
-    widest = ordered.abs().nlargest(TOP).index
-    for chosen, look, side in ((ordered < 0, looks[0], "left"), (ordered > 0, looks[-1], "right")):
-        named = [name for name in ordered.index[chosen] if name in widest]
-        at = [ordered.index.get_loc(name) for name in named]
-        ax.scatter(at, ordered[named], s=18, color=look.color, marker=look.marker, linewidths=0)
-        inside = 0.05 if side == "left" else 0.95
-        heights = np.linspace(0.06, 0.46, len(named)) if side == "left" else np.linspace(0.54, 0.94, len(named))
-        for name, place, height in zip(named, at, heights, strict=True):
-            ax.annotate(
-                name, (place, ordered[name]), (inside + (0.13 if side == "left" else -0.13), height),
-                textcoords="axes fraction", ha=side, va="center", fontsize=7,
-                arrowprops={"arrowstyle": "-", "color": look.color, "linewidth": 0.5},
-            )  # fmt: skip
+    ax.scatter(places, values, s=8, color=GREY, linewidths=0)
+    widest = np.sort(np.argsort(-np.abs(values), kind="stable")[:TOP])
+    for look, chosen in ((looks[0], widest[values[widest] < 0]), (looks[-1], widest[values[widest] > 0])):
+        ax.scatter(places[chosen], values[chosen], s=18, color=look.color, marker=look.marker, linewidths=0)
     first, *_, last = class_names(cohort)
     ax.set(
-        title=f"{pretty(view).capitalize()}: {last} minus {first}", xlabel=f"{len(ordered)} measures, sorted",
+        title=f"{capital(pretty(view))}: {last} minus {first}", xlabel=f"{len(ordered)} measures, sorted",
         ylabel="difference (standard deviations)", xticks=[],
     )  # fmt: skip
+    _name_points(ax, places[widest], values[widest], ordered.index[widest].to_list())
     return ax
+
+
+def _name_points(ax: Axes, places: np.ndarray, values: np.ndarray, names: list[str]) -> None:
+    """Name points in a column at the right; leaders leave to the right, where sorted points lie higher."""
+    low, high = ax.get_ylim()
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+    line = 1.15 * SMALL / 72 * figure.dpi * (high - low) / ax.get_window_extent().height
+    right = ax.get_xlim()[1]
+    ax.set(ylim=(low, high), xlim=(ax.get_xlim()[0], right))
+    width = right - ax.get_xlim()[0]
+    for place, value, name, y in zip(places, values, names, spread_apart(values, line, low, high), strict=True):
+        leader = ([place, right, right + 0.015 * width, right + 0.025 * width], [value, value, y, y])
+        ax.plot(*leader, color=GREY, linewidth=0.5, clip_on=False, zorder=0)
+        ax.text(right + 0.03 * width, y, name, fontsize=SMALL, va="center")
 
 
 def alt_measures(cohort: xr.Dataset, view: str) -> str:
