@@ -112,12 +112,12 @@ def fit_many(
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
     for split in splits:
         _check_split(cohort, split, recipe)
-    data = hash_data(cohort) if out is not None else None
+    data, code = (hash_data(cohort), hash_core("model")) if out is not None else (None, None)
     fits: list[Fitted] = []
     bar = tqdm(zip(splits, seeds, strict=True), "networks", len(seeds), disable=not progress or len(seeds) == 1)
     for split, seed in bar:
         settings = {"recipe": asdict(recipe), "seed": int(seed), "split": _as_lists(split)}
-        folder = None if out is None else resolve(out) / fingerprint(settings, data, hash_core("model"))
+        folder = None if out is None else resolve(out) / fingerprint(settings, data, code)
         if folder is None or not (folder / SUMMARY).is_file():
             fitted = _train(cohort, split, recipe, int(seed), folder, checkpoint_every, progress, nested=len(seeds) > 1)
             if folder is not None:
