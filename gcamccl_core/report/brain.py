@@ -58,6 +58,16 @@ def plot_circle(selected: pd.DataFrame, cohort: xr.Dataset, weight: str = "frequ
     -------
     Figure
         One circle per class; where nothing was selected it is empty and says so.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort = simulate_cohort(n_subjects=40, progress=False)
+    >>> rois = cohort["roi"].to_numpy()
+    >>> edge = {"target_class": "high", "roi_i": rois[0], "roi_j": rois[1], "region_i": "Cuneus", "region_j": "Insula"}
+    >>> selected = pd.DataFrame([edge | {"frequency": 0.8, "mean_value": 0.1}])
+    >>> [text.get_text() for text in plot_circle(selected, cohort).texts]
+    ['low: no connection was selected', 'high: 1 connection']
     """
     classes = class_names(cohort)
     columns = min(2, len(classes))

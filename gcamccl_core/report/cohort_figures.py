@@ -42,6 +42,13 @@ def plot_cohort(cohort: xr.Dataset, fig: Figure | None = None) -> Figure:
     -------
     Figure
         What was drawn on: score first, then one panel per covariate.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort = simulate_cohort(n_subjects=40, progress=False)
+    >>> [ax.get_title("left") for ax in plot_cohort(cohort).axes]
+    ['Score', 'Age', 'Sex', 'Motion']
     """
     fig = fig or new_figure(2.5)
     people, looks = _people(cohort), _group_looks(cohort)

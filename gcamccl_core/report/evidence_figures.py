@@ -38,6 +38,13 @@ def plot_scorecard(scores: pd.DataFrame, metric: str = "average_precision", fig:
     -------
     Figure
         One row of panels per view, one column per class; panels of a view share their scale.
+
+    Examples
+    --------
+    >>> rows = [("snp", "high", "model", "grad_cam", 0.4), ("snp", "high", "chance", "chance", 0.2)]
+    >>> scores = pd.DataFrame(rows, columns=["view", "target_class", "source", "method", "average_precision"])
+    >>> plot_scorecard(scores).axes[0].get_title("left")
+    'SNPs, high'
     """
     views, classes = (list(dict.fromkeys(scores[column])) for column in ("view", "target_class"))
     rows = len(recovery_rows(scores))

@@ -102,6 +102,13 @@ def plot_metrics(scores: pd.DataFrame, paper: pd.DataFrame | None = None, fig: F
     -------
     Figure
         One panel per metric, methods from the best mean accuracy down, on one scale.
+
+    Examples
+    --------
+    >>> scores = pd.DataFrame({"method": ["gCAM-CCL", "linear SVM"], "split": 0, "accuracy": [0.7, 0.8]})
+    >>> scores = scores.assign(sensitivity=0.7, specificity=0.7, f1=0.7)
+    >>> [label.get_text() for label in plot_metrics(scores).axes[0].get_yticklabels()]
+    ['linear SVM', 'gCAM-CCL']
     """
     order = _method_order(scores, paper)
     fig = fig or new_figure(0.95 + 0.28 * len(order))

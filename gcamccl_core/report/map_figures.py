@@ -158,7 +158,17 @@ def plot_map_histogram(maps: xr.Dataset, view: str = "fc", method: str = "grad_c
 
 
 def alt_map_histogram(maps: xr.Dataset, view: str = "fc", method: str = "grad_cam") -> str:
-    """Say in words what :func:`plot_map_histogram` shows of these maps."""
+    """Say in words what :func:`plot_map_histogram` shows of these maps.
+
+    Examples
+    --------
+    >>> maps = xr.Dataset(
+    ...     {"thickness": (("subject", "target_class", "method", "measure"), [[[[0.0, 1.0, 2.0]]]])},
+    ...     coords={"target_class": ["high"], "method": ["grad_cam"], "label": ("subject", [0]), "measure": [*"abc"]},
+    ... )
+    >>> alt_map_histogram(maps, "thickness").split(". ")[-1]
+    'Above half of the largest value lie 33.3 % (high) of the values.'
+    """
     own = _own_maps(maps, view, method)
     means = [f"{number(float(values.mean()))} ({name})" for name, values in own.items()]
     text = f"Histogram of {pretty(method)} values of {pretty(view)}, by class, log counts. Mean: {join_words(means)}."
@@ -168,7 +178,7 @@ def alt_map_histogram(maps: xr.Dataset, view: str = "fc", method: str = "grad_ca
     shares = {name: 100 * float((values > half).mean()) for name, values in own.items()}
     listed = join_words([f"{number(share)} % ({name})" for name, share in shares.items()])
     first, *rest = sorted(shares, key=lambda name: shares[name], reverse=True)
-    most = f", most in the class {first}" if not rest or shares[first] > shares[rest[0]] else ""
+    most = f", most in the class {first}" if rest and shares[first] > shares[rest[0]] else ""
     return f"{text} Above half of the largest value lie {listed} of the values{most}."
 
 

@@ -39,6 +39,13 @@ def plot_enrichment(
     -------
     Figure
         One panel per class on one scale: -log10 q, and the overlap as the size of the marker.
+
+    Examples
+    --------
+    >>> from gcamccl_core.maps.enrichment import enrich
+    >>> table = enrich(["A", "B"], {"synapse": ["A", "B", "C"], "growth": ["D", "E"]}, background="ABCDEFGH")
+    >>> [label.get_text() for label in plot_enrichment({"high": table}).axes[0].get_yticklabels()]
+    ['synapse', 'growth']
     """
     shown = {name: table[table["testable"]].head(top) for name, table in tables.items()}
     looks = class_looks(list(tables))

@@ -67,13 +67,24 @@ def plot_vector_maps(
 def alt_vector_maps(
     maps: xr.Dataset, view: str = "snp", method: str = "guided_grad_cam", truth: xr.DataArray | None = None
 ) -> str:
-    """Say in words what :func:`plot_vector_maps` shows of these maps."""
+    """Say in words what :func:`plot_vector_maps` shows of these maps.
+
+    Examples
+    --------
+    >>> maps = xr.Dataset(
+    ...     {"thickness": (("subject", "target_class", "method", "measure"), [[[[0.0, 1.0, 2.0]]]])},
+    ...     coords={"target_class": ["high"], "method": ["grad_cam"], "label": ("subject", [0]), "measure": [*"abc"]},
+    ... )
+    >>> alt_vector_maps(maps, "thickness", "grad_cam")
+    'Grad-CAM along 3 features of thickness: class high, 1 subject, mean highest at c (2).'
+    """
     features = maps[maps[view].dims[-1]].to_numpy()
     parts = []
     for name, values in _own_maps(maps, view, method).items():
         mean = values.mean(axis=0)
         top = int(np.argmax(mean))
-        text = f"class {name}, {len(values)} subjects, mean highest at {features[top]} ({number(float(mean[top]))})"
+        people = f"{len(values)} subject{'' if len(values) == 1 else 's'}"
+        text = f"class {name}, {people}, mean highest at {features[top]} ({number(float(mean[top]))})"
         planted = _planted(truth, name)
         if planted is not None and planted.any():
             inside, outside = number(float(mean[planted].mean())), number(float(mean[~planted].mean()))

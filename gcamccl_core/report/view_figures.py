@@ -42,6 +42,13 @@ def plot_mean_connectivity(cohort: xr.Dataset, view: str = "fc", fig: Figure | N
     -------
     Figure
         One panel per class, then the difference.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort = simulate_cohort(n_subjects=40, progress=False)
+    >>> [ax.get_title("left") for ax in plot_mean_connectivity(cohort).axes[:3]]
+    ['low (mean)', 'high (mean)', 'high − low']
     """
     means = _class_means(cohort, view)
     classes = class_names(cohort)
@@ -151,6 +158,14 @@ def plot_linkage(r2: pd.DataFrame, blocks: pd.Series, first: int = 60, fig: Figu
     -------
     Figure
         The image, then the histogram.
+
+    Examples
+    --------
+    >>> names = ["rs1", "rs2", "rs3"]
+    >>> r2 = pd.DataFrame([[1, 0.4, 0], [0.4, 1, 0], [0, 0, 1]], names, names)
+    >>> figure = plot_linkage(r2, pd.Series(["A", "A", "B"], names, name="gene"))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['A', 'B']
     """
     fig = fig or new_figure(3.1)
     left, right = fig.subplots(1, 2, width_ratios=[1.25, 1])
