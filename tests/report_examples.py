@@ -69,10 +69,10 @@ def example_maps(n_classes=2, signed=False):
     coords |= {name: cohort[name].variable for name in ("label", "roi_network")}
     return xr.Dataset(
         {
-            "fc": (("subject", "target_class", "method", "roi_i", "roi_j"), fc, {"role": "map"}),
-            "snp": (("subject", "target_class", "method", "locus"), rng.uniform(0, 1, (n, n_classes, 2, 12))),
+            "fc": (("subject", "target_class", "map_method", "roi_i", "roi_j"), fc, {"role": "map"}),
+            "snp": (("subject", "target_class", "map_method", "locus"), rng.uniform(0, 1, (n, n_classes, 2, 12))),
         },
-        coords=coords | {"roi": cohort["roi"], "target_class": list(CLASSES[:n_classes]), "method": methods},
+        coords=coords | {"roi": cohort["roi"], "target_class": list(CLASSES[:n_classes]), "map_method": methods},
     )
 
 

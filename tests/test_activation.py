@@ -152,11 +152,11 @@ def test_compute_maps_collects_what_the_functions_give(net, cohort):
         "guided_grad_cam": guided_grad_cam,
         "class_contrast": class_contrast,
     }
-    assert tuple(functions) == METHODS == tuple(maps["method"].to_numpy())
+    assert tuple(functions) == METHODS == tuple(maps["map_method"].to_numpy())
     for view, layer in (("fc", "conv2"), ("snp", None)):
         for target, name in enumerate(CLASSES):
             for method, function in functions.items():
-                stored = maps[view].sel({"target_class": name, "method": method}).to_numpy()
+                stored = maps[view].sel({"target_class": name, "map_method": method}).to_numpy()
                 single = function(net, inputs, view, target, layer)
                 np.testing.assert_allclose(stored, single, rtol=1e-4, atol=1e-6 * np.abs(single).max())
 

@@ -25,7 +25,7 @@ def net():
 def test_maps_carry_their_labels(net, cohort):
     maps = compute_maps(net, cohort, methods=["grad_cam"], progress=False)
     labelled = cohort.isel(subject=cohort["label"].to_numpy() >= 0)
-    assert maps["fc"].dims == ("subject", "target_class", "method", "roi_i", "roi_j")
+    assert maps["fc"].dims == ("subject", "target_class", "map_method", "roi_i", "roi_j")
     assert maps["fc"].dtype == maps["snp"].dtype == np.float32
     for name in ("subject", "label", "roi_i", "locus", "snp_gene", "roi_network"):
         np.testing.assert_array_equal(maps[name], labelled[name])

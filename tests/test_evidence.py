@@ -65,7 +65,7 @@ def make_cohort(n=30, seed=0):
 
 def make_maps(cohort, fc, snp, methods=("grad_cam",)):
     """Maps from arrays (subject, class, method, *view shape)."""
-    dims = ("subject", "target_class", "method")
+    dims = ("subject", "target_class", "map_method")
     return xr.Dataset(
         {
             "fc": ((*dims, "roi_i", "roi_j"), fc, {"role": "map"}),
@@ -73,7 +73,7 @@ def make_maps(cohort, fc, snp, methods=("grad_cam",)):
             "snp": ((*dims, "locus"), snp, {"role": "map"}),
         },
         coords={name: cohort.coords[name] for name in ("subject", "roi_i", "roi_j", "locus", "snp_block")}
-        | {"target_class": CLASSES, "method": list(methods), "label": cohort["label"].variable},
+        | {"target_class": CLASSES, "map_method": list(methods), "label": cohort["label"].variable},
     )
 
 

@@ -45,7 +45,9 @@ def test_maps_of_subjects_and_class_mean_in_network_order():
     axes = images(plot_class_maps(maps, "low"))
     assert len(axes) == 2 * 4
     order = arrange(maps["roi_network"].to_numpy()).order
-    of_class = maps["fc"].sel({"target_class": "low", "method": "grad_cam"})[maps["label"].to_numpy() == 0].to_numpy()
+    of_class = (
+        maps["fc"].sel({"target_class": "low", "map_method": "grad_cam"})[maps["label"].to_numpy() == 0].to_numpy()
+    )
     for ax, expected in zip(axes, [*of_class[:3], of_class.mean(axis=0)], strict=False):
         np.testing.assert_allclose(ax.images[0].get_array().data, expected[np.ix_(order, order)])
     assert [ax.get_title("center") for ax in axes[:4]] == ["s01", "s04", "s07", "mean of 8"]
@@ -110,7 +112,7 @@ def test_vector_maps_show_means_subjects_blocks_and_planted():
     maps, cohort = example_maps(), example_cohort()
     figure = plot_vector_maps(maps, method="grad_cam", truth=cohort["truth_snp"])
     line, strip = figure.axes[:2]
-    own = maps["snp"].sel({"target_class": "low", "method": "grad_cam"})[maps["label"].to_numpy() == 0].to_numpy()
+    own = maps["snp"].sel({"target_class": "low", "map_method": "grad_cam"})[maps["label"].to_numpy() == 0].to_numpy()
     np.testing.assert_allclose(line.lines[0].get_ydata(), own.mean(axis=0))
     np.testing.assert_allclose(strip.images[0].get_array().data, own)
     assert line.lines[1].get_xdata().tolist() == [0]
@@ -222,8 +224,8 @@ def test_map_of_noise_at_the_papers_size_stays_small():
     side = 264
     noise = rng.normal(size=(4, 2, 2, side, side)).astype("float32")
     maps = xr.Dataset(
-        {"fc": (("subject", "target_class", "method", "roi_i", "roi_j"), noise)},
-        coords={"subject": list("abcd"), "target_class": ["low", "high"], "method": ["grad_cam", "guided_grad_cam"],
+        {"fc": (("subject", "target_class", "map_method", "roi_i", "roi_j"), noise)},
+        coords={"subject": list("abcd"), "target_class": ["low", "high"], "map_method": ["grad_cam", "guided_grad_cam"],
                 "label": ("subject", [0, 0, 1, 1]), "roi_network": ("roi", rng.choice(["A", "B", "C"], side))},
     )  # fmt: skip
     assert len(render_png(plot_class_maps(maps, "low"), "alt")) < 120_000

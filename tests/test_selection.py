@@ -16,9 +16,9 @@ LABEL = np.array([1, 1, 1, 1, 0, 0])
 
 def make_maps(fc=None, snp=None):
     """Maps of the high class in six subjects, four of them high; the low class's maps are zero but for one feature."""
-    coords = {"subject": [f"s{i}" for i in range(6)], "target_class": CLASSES, "method": ["guided_grad_cam"]}
+    coords = {"subject": [f"s{i}" for i in range(6)], "target_class": CLASSES, "map_method": ["guided_grad_cam"]}
     variables = {"label": ("subject", LABEL)}
-    dims = ("subject", "target_class", "method")
+    dims = ("subject", "target_class", "map_method")
     if fc is not None:
         values = np.zeros((6, 2, 1, 4, 4))
         values[:, 1, 0], values[:, 0, 0, 2, 3] = fc, 1

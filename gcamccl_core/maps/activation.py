@@ -223,10 +223,10 @@ def compute_maps(
     Returns
     -------
     xarray.Dataset
-        Per view float32 (subject, target_class, method, *view dims), beside an image ``<view>_symmetric``, the mean of
-        map and transpose. Coordinates: those of the views, ``label`` (subject) and what
-        the cohort knows along ``roi``. Choose a method with ``maps.sel({"method": "grad_cam"})``, in braces, because
-        ``sel(method=...)`` is an option of xarray's own.
+        Per view float32 (subject, target_class, map_method, *view dims), beside an image ``<view>_symmetric``, the mean
+        of map and transpose. Coordinates: those of the views, ``label`` (subject) and what
+        the cohort knows along ``roi``. Choose a method with ``maps.sel(map_method="grad_cam")``. (Not ``method``, since
+        ``sel(method=...)`` is an option of xarray's own.)
 
     Raises
     ------
@@ -243,7 +243,7 @@ def compute_maps(
     >>> net = CollaborativeNet({view: cohort[view].shape[1:] for view in ("fc", "snp")}).fit_scaling(cohort, range(30))
     >>> maps = compute_maps(net, cohort, methods=["grad_cam"], subjects=[30, 31], progress=False)
     >>> maps["snp"].dims
-    ('subject', 'target_class', 'method', 'locus')
+    ('subject', 'target_class', 'map_method', 'locus')
     """
     chosen = choose_layers(net, layers)
     positions = _check_request(net, cohort, methods, subjects, batch_size)

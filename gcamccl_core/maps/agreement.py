@@ -32,8 +32,8 @@ def class_similarity(maps: xr.Dataset) -> pd.DataFrame:
     classes = maps["target_class"].to_numpy().astype(str)
     for view in map_views(maps):
         name = symmetric_name(view) if is_image(maps, view) else view
-        for method in maps["method"].to_numpy().astype(str):
-            values = maps[name].sel({"method": method}).to_numpy()
+        for method in maps["map_method"].to_numpy().astype(str):
+            values = maps[name].sel(map_method=method).to_numpy()
             flat = np.stack([flatten_features(values[:, c], is_image(maps, view)) for c in range(len(classes))])
             centred = flat - flat.mean(axis=2, keepdims=True)
             norm = np.linalg.norm(centred, axis=2)
@@ -70,7 +70,7 @@ def univariate_agreement(maps: xr.Dataset, cohort: xr.Dataset, train: Sequence[i
     for view in map_views(maps):
         for target_class in maps["target_class"].to_numpy().astype(str):
             statistics = univariate_scores(training, view, target_class, is_image(maps, view))
-            for method in maps["method"].to_numpy().astype(str):
+            for method in maps["map_method"].to_numpy().astype(str):
                 mean_map = class_values(maps, view, target_class, method).mean(axis=0)
                 for statistic, signed in statistics.items():
                     score = np.maximum(signed, 0)  # as of the map, the part that speaks for the class

@@ -48,14 +48,14 @@ def label_maps(
                 f"the maps of view '{view}' are not finite in {broken.sum()} of {len(array)} subjects: "
                 f"{name_some(cohort['subject'].to_numpy()[broken])}; the network's weights have diverged, train it anew"
             )
-        dims = ("subject", "target_class", "method", *cohort[view].dims[1:])
+        dims = ("subject", "target_class", "map_method", *cohort[view].dims[1:])
         kind = cohort[view].attrs.get("kind", "measure")
         maps[view] = xr.DataArray(array, dims=dims, coords=cohort[view].coords, attrs={"role": "map", "kind": kind})
         if len(dims) == 5:
             maps[symmetric_name(view)] = maps[view].copy(data=(array + array.swapaxes(-1, -2)) / 2)
             maps[symmetric_name(view)].attrs["role"] = "symmetric map"
     regions = {str(name): variable for name, variable in cohort.variables.items() if variable.dims == ("roi",)}
-    coords = {"target_class": class_names(cohort), "method": list(methods), "label": cohort["label"].variable}
+    coords = {"target_class": class_names(cohort), "map_method": list(methods), "label": cohort["label"].variable}
     return maps.assign_coords({**coords, **regions})
 
 
@@ -149,7 +149,7 @@ def class_values(
     for name, wanted, known in (
         ("view", view, map_views(maps)),
         ("target_class", target_class, maps["target_class"].to_numpy()),
-        ("method", method, maps["method"].to_numpy()),
+        ("method", method, maps["map_method"].to_numpy()),
     ):
         if wanted not in known:
             raise ValueError(f"the maps have no {name} {wanted!r}; they have {name_some(known, limit=20)}")
@@ -164,6 +164,6 @@ def class_values(
     if subjects == "class" and not chosen.any():
         raise ValueError(f"no subject of class '{target_class}' is among the maps' {len(numbers)}; map other subjects")
     image = is_image(maps, view)
-    which = {"target_class": target_class, "method": method}  # as a dict: sel(method=...) is an option of xarray's own
+    which = {"target_class": target_class, "map_method": method}
     of_class = maps[symmetric_name(view) if image else view].sel(which).to_numpy()
     return np.maximum(flatten_features(of_class if subjects == "all" else of_class[chosen], image), 0)

@@ -146,7 +146,7 @@ def _scores(
     """Source, method and one score per feature: the maps first, then the controls."""
     image = is_image(maps, view)
     for source, dataset in {"model": maps, **controls}.items():
-        for method in dataset["method"].to_numpy():
+        for method in dataset["map_method"].to_numpy():
             yield source, str(method), class_values(dataset, view, target_class, method).mean(axis=0)
     if train is not None:
         training = cohort.isel(subject=np.asarray(train))

@@ -67,10 +67,10 @@ def select_biomarkers(
 
     Examples
     --------
-    >>> dims = ("subject", "target_class", "method", "measure")
+    >>> dims = ("subject", "target_class", "map_method", "measure")
     >>> maps = xr.Dataset({"thickness": (dims, [[[[4.0, 1, 0]]], [[[2.0, 0, 1]]]], {"role": "map"})})
     >>> maps = maps.assign_coords(
-    ...     {"target_class": ["high"], "method": ["guided_grad_cam"], "measure": ["cuneus", "insula", "lingual"]}
+    ...     {"target_class": ["high"], "map_method": ["guided_grad_cam"], "measure": ["cuneus", "insula", "lingual"]}
     ... )
     >>> maps = maps.assign_coords(label=("subject", [0, 0]))
     >>> select_biomarkers(maps)[["target_class", "rank", "feature", "frequency", "mean_value"]]

@@ -163,8 +163,9 @@ def alt_map_histogram(maps: xr.Dataset, view: str = "fc", method: str = "grad_ca
     Examples
     --------
     >>> maps = xr.Dataset(
-    ...     {"thickness": (("subject", "target_class", "method", "measure"), [[[[0.0, 1.0, 2.0]]]])},
-    ...     coords={"target_class": ["high"], "method": ["grad_cam"], "label": ("subject", [0]), "measure": [*"abc"]},
+    ...     {"thickness": (("subject", "target_class", "map_method", "measure"), [[[[0.0, 1.0, 2.0]]]])},
+    ...     coords={"target_class": ["high"], "map_method": ["grad_cam"], "label": ("subject", [0]),
+    ...             "measure": [*"abc"]},
     ... )
     >>> alt_map_histogram(maps, "thickness").split(". ")[-1]
     'Above half of the largest value lie 33.3 % (high) of the values.'
@@ -188,7 +189,7 @@ def _own_maps(maps: xr.Dataset, view: str, method: str) -> dict[str, np.ndarray]
     for target_class in map(str, maps["target_class"].to_numpy()):
         chosen = subjects_of(maps, target_class)
         if len(chosen):
-            which = {"target_class": target_class, "method": method}
+            which = {"target_class": target_class, "map_method": method}
             found[target_class] = maps[view].sel(which).isel(subject=chosen).to_numpy().reshape(len(chosen), -1)
     return found
 
@@ -203,7 +204,7 @@ def _panels(maps: xr.Dataset, view: str, target_class: str, method: str, n_subje
     chosen = subjects_of(maps, target_class)
     if not len(chosen):
         raise ValueError(f"no subject of class '{target_class}' is among the maps; map other subjects")
-    of_class = maps[view].sel({"target_class": target_class, "method": method}).isel(subject=chosen)
+    of_class = maps[view].sel({"target_class": target_class, "map_method": method}).isel(subject=chosen)
     panels = {str(image["subject"].item()): image.to_numpy() for image in of_class[:n_subjects]}
     return panels | {f"mean of {len(chosen)}": of_class.mean("subject").to_numpy()}
 

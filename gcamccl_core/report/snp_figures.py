@@ -72,8 +72,9 @@ def alt_vector_maps(
     Examples
     --------
     >>> maps = xr.Dataset(
-    ...     {"thickness": (("subject", "target_class", "method", "measure"), [[[[0.0, 1.0, 2.0]]]])},
-    ...     coords={"target_class": ["high"], "method": ["grad_cam"], "label": ("subject", [0]), "measure": [*"abc"]},
+    ...     {"thickness": (("subject", "target_class", "map_method", "measure"), [[[[0.0, 1.0, 2.0]]]])},
+    ...     coords={"target_class": ["high"], "map_method": ["grad_cam"], "label": ("subject", [0]),
+    ...             "measure": [*"abc"]},
     ... )
     >>> alt_vector_maps(maps, "thickness", "grad_cam")
     'Grad-CAM along 3 features of thickness: class high, 1 subject, mean highest at c (2).'
@@ -99,7 +100,7 @@ def _own_maps(maps: xr.Dataset, view: str, method: str) -> dict[str, np.ndarray]
     for name in map(str, maps["target_class"].to_numpy()):
         chosen = subjects_of(maps, name)
         if len(chosen):
-            found[name] = maps[view].sel({"target_class": name, "method": method}).isel(subject=chosen).to_numpy()
+            found[name] = maps[view].sel({"target_class": name, "map_method": method}).isel(subject=chosen).to_numpy()
     return found
 
 
