@@ -31,7 +31,8 @@ glue("best", f"{0.5 + seed:.2f}", display=False)
 folder = Path("../runs/demo/figures")
 folder.mkdir(parents=True, exist_ok=True)
 (folder / "dot.svg").write_text(
-    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle cx="4" cy="4" r="3"/></svg>')"""
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle cx="4" cy="4" r="3"/></svg>')
+(folder / "result.png").write_bytes(b"the picture of this run")"""
 
 
 def notebook(title: str, *sources: str) -> nbformat.NotebookNode:
@@ -106,6 +107,7 @@ def test_outputs_are_kept_without_times_and_everything_is_current_then(project):
     assert [cell.get("execution_count") for cell in nbformat.read(kept, as_version=4).cells] == [None, 1, 2]
     said = subprocess.run([sys.executable, "-m", "workflow.status"], cwd=project, capture_output=True, text=True).stdout
     states = [line.split(maxsplit=1) for line in said.splitlines() if ".ipynb" in line]
+    assert (project / "book" / "images" / "result.png").read_bytes() == b"the picture of this run"
     assert len(states) == 4
     assert {state for _, state in states} == {"current"}
 

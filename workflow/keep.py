@@ -1,8 +1,12 @@
-"""Keep the demo run's outputs in ``notebooks/``, without times and counters: ``python -m workflow.keep``."""
+"""Keep the demo run's outputs in ``notebooks/``, without times and counters, and its title figure for the README.
+
+``python -m workflow.keep``
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -10,6 +14,7 @@ import nbformat
 from workflow.profile import NOTEBOOKS, notebook_names, parameters_for, read_profile
 
 PROFILE = "demo"
+PICTURE = Path("book/images/result.png")
 
 
 def keep(executed: Path, notebook: Path, made_from: dict[str, str]) -> None:
@@ -46,6 +51,8 @@ def main() -> None:
         made_from = json.loads(executed.with_suffix(".stamp.json").read_text())
         keep(executed, NOTEBOOKS / f"{name}.ipynb", {key: made_from[key] for key in ("notebook", "core")})
         print(f"kept the outputs of {name}")
+    PICTURE.parent.mkdir(exist_ok=True)
+    shutil.copy(profile.run_folder / "figures" / PICTURE.name, PICTURE)
 
 
 if __name__ == "__main__":
