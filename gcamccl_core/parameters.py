@@ -14,7 +14,6 @@ from pathlib import Path
 INJECTED_BY_PAPERMILL = "# Parameters"
 NOTEBOOK_FURNITURE = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 LABELS = {"simulated": ("wrat",), "abide": ("fiq", "diagnosis", "sex", "age")}
-LAYERS = ("", "conv1", "conv2", "conv3", "conv4")
 METHODS = ("grad_cam", "grad_cam_relu", "guided_backprop", "guided_grad_cam", "class_contrast")
 
 
@@ -38,7 +37,7 @@ class Parameter:
         Examples
         --------
         >>> CATALOGUE["frequency"].allowed()
-        'float, 0.0 to 1.0'
+        'float, 0.0 to 0.999'
         """
         words = [self.type.__name__]
         if self.choices is not None:
@@ -61,11 +60,8 @@ CATALOGUE: dict[str, Parameter] = {
     "epochs": Parameter(int, "passes through the training part; 0 leaves it to the recipe", bounds=(0, 100_000)),
     "run_folder": Parameter(str, "where models, maps and figures are kept"),
     "method": Parameter(str, "which activation map to select from", METHODS),
-    "layer_fc": Parameter(str, "feature layer of the connectivity view; empty for the default", LAYERS),
-    "layer_snp": Parameter(str, "feature layer of the genotype view; empty for the default", LAYERS),
-    "layer_morphometry": Parameter(str, "feature layer of the morphometry view; empty for the default", LAYERS),
-    "threshold": Parameter(float, "share of a subject's maximum that a value must exceed", bounds=(0.0, 1.0)),
-    "frequency": Parameter(float, "share of the subjects that must keep a feature", bounds=(0.0, 1.0)),
+    "threshold": Parameter(float, "share of a subject's maximum that a value must exceed", bounds=(0.0, 0.999)),
+    "frequency": Parameter(float, "share of the subjects that must keep a feature", bounds=(0.0, 0.999)),
 }
 
 
@@ -92,8 +88,8 @@ def check_parameters(namespace: Mapping[str, object]) -> dict[str, object]:
 
     Examples
     --------
-    >>> check_parameters({"seed": 0, "frequency": 1})
-    {'seed': 0, 'frequency': 1.0}
+    >>> check_parameters({"seed": 0, "frequency": 0})
+    {'seed': 0, 'frequency': 0.0}
     >>> check_parameters({"regmie": "null"})
     Traceback (most recent call last):
     gcamccl_core.parameters.ParameterError: unknown parameter 'regmie'; did you mean 'regime'? ...

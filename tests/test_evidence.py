@@ -11,13 +11,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gcamccl_core.maps.activation import compute_maps
 from gcamccl_core.maps.evidence import (
-    random_weights_like,
     scorecard,
     share_of_best,
     truth_of_class,
     univariate_scores,
     verdict,
 )
+from gcamccl_core.maps.random_weights import random_weights_like
 from gcamccl_core.model.networks import CollaborativeNet
 
 CLASSES = ["low", "high"]
@@ -265,8 +265,8 @@ def test_the_verdict_says_who_wins(noise, perfect, cohort):
     good = verdict(scorecard(perfect, cohort, controls={"random weights": noise})).splitlines()
     bad = verdict(scorecard(noise, cohort, controls={"random weights": perfect})).splitlines()
     assert [line.split(":")[0] for line in good] == ["fc", "snp"]
-    assert "1.00; it finds more than grad_cam with random weights" in good[0]
-    assert "no more than" not in good[0]
-    assert "no more than grad_cam with random weights (1.00)" in bad[0]
+    assert "1.00, above grad_cam with random weights" in good[0]
+    assert "not above" not in good[0]
+    assert "grad_cam with random weights (1.00)" in bad[0].split("not above")[-1]
     with pytest.raises(ValueError, match="no map method 'cam'"):
         verdict(scorecard(noise, cohort), "cam")

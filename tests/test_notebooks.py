@@ -8,6 +8,7 @@ import nbformat
 import pytest
 
 from gcamccl_core.parameters import CATALOGUE, assigned_names
+from workflow.assemble import glued_numbers
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -89,3 +90,15 @@ def test_every_picture_has_alt_text(code):
         for kind in output.get("data", {}):
             if kind.startswith("image/"):
                 assert output.metadata.get(kind, {}).get("alt"), "show it with show_figure(figure, alt)"
+
+
+def test_this_machine_finds_about_what_is_stored(path):
+    """Training amplifies rounding, so numbers that depend on it agree within a tolerance, not to the digit."""
+    executed = path.parents[1] / "runs" / "demo" / "notebooks" / path.name
+    if not executed.is_file():
+        pytest.skip("the demo book is not made; run `make book`")
+    stored, fresh = glued_numbers([path]), glued_numbers([executed])
+    assert set(stored) == set(fresh)
+    for name, value in stored.items():
+        if re.fullmatch(r"-?\d+\.\d+", value):  # a share, a correlation or a score; counts follow from them
+            assert float(fresh[name]) == pytest.approx(float(value), abs=0.2), name

@@ -21,8 +21,8 @@ def test_furniture_of_a_notebook_is_no_parameter():
 
 
 def test_numbers_come_back_in_the_type_of_the_catalogue():
-    checked = check_parameters({"frequency": 1, "seed": np.int64(4)})
-    assert checked == {"seed": 4, "frequency": 1.0}
+    checked = check_parameters({"frequency": 0, "seed": np.int64(4)})
+    assert checked == {"seed": 4, "frequency": 0.0}
     assert [type(value) for value in checked.values()] == [int, float]
 
 
@@ -35,8 +35,8 @@ def test_numbers_come_back_in_the_type_of_the_catalogue():
         ("seed", True, "int, 0 to"),
         ("seed", -1, "int, 0 to"),
         ("seed", "1", "int, 0 to"),
-        ("frequency", 1.01, "float, 0.0 to 1.0"),
-        ("frequency", float("nan"), "float, 0.0 to 1.0"),
+        ("frequency", 1.01, "float, 0.0 to 0.999"),
+        ("frequency", float("nan"), "float, 0.0 to 0.999"),
         ("cohort", "people.csv", "path of a .nc file"),
         ("thresold", 0.05, "did you mean 'threshold'?"),
         ("zzz", 1, "known: cohort, regime"),
@@ -107,7 +107,7 @@ def test_papermill_fails_on_a_wrong_parameter_and_says_which_was_meant(notebook,
 
 
 def test_papermill_passes_on_right_parameters(notebook):
-    done = papermill(notebook, "-p", "regime", "null", "-p", "frequency", "1")
+    done = papermill(notebook, "-p", "regime", "null", "-p", "frequency", "0")
     assert done.returncode == 0, done.stderr
     executed = nbformat.read(notebook.with_suffix(".out.ipynb"), as_version=4)
-    assert "{'regime': 'null', 'seed': 0, 'frequency': 1.0}" in str(executed.cells[-1].outputs)
+    assert "{'regime': 'null', 'seed': 0, 'frequency': 0.0}" in str(executed.cells[-1].outputs)

@@ -20,7 +20,7 @@ PICTURE = Path("book/images/result.png")
 def keep(executed: Path, notebook: Path, made_from: dict[str, str]) -> None:
     """Copy the outputs of an executed notebook into the notebook it was executed from.
 
-    Execution times and progress bars are left out: two runs that find the same leave the same file.
+    Execution times and progress bars are left out: two runs that find the same differ in the date of their stamp alone.
     """
     kept = nbformat.read(notebook, as_version=4)
     done = nbformat.read(executed, as_version=4)

@@ -101,6 +101,7 @@ def made_from(profile: Profile, notebook: str) -> dict[str, object]:
         "notebook": hash_notebook(NOTEBOOKS / f"{notebook}.ipynb"),
         "parameters": parameters,
         "core": hash_core(),
+        "tables": fingerprint([path.read_bytes() for path in sorted(Path("data_manifest").glob("*.csv"))]),
         "data": hashlib.sha256(cohort.read_bytes()).hexdigest()[:16] if cohort.is_file() else None,
         "versions": versions(),
     }

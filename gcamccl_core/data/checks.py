@@ -85,6 +85,7 @@ def check_cohort(cohort: xr.Dataset) -> xr.Dataset:
     for name in names:
         _check_view(cohort[name])
     _check_label(cohort)
+    _check_group(cohort)
     return cohort
 
 
@@ -142,3 +143,13 @@ def _check_label(cohort: xr.Dataset) -> None:
     if len(present) < 2:
         found = name_some(classes[int(c)] for c in present) or "none"
         raise CohortError(f"'label' needs at least two classes with subjects in them; found: {found}")
+
+
+def _check_group(cohort: xr.Dataset) -> None:
+    """Refuse a site or family that is missing: a split would divide it unseen."""
+    if "group" not in cohort:
+        return
+    missing = cohort["group"].to_series().map(lambda name: name != name or str(name).strip() in ("", "nan")).to_numpy()
+    if missing.any():
+        subjects = cohort["subject"].to_numpy()[missing]
+        raise CohortError(f"'group' is missing for {name_some(subjects)}; give each a group of its own if need be")

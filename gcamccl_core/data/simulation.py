@@ -13,6 +13,7 @@ from tqdm.std import tqdm
 
 from gcamccl_core.data.cohort import assemble_cohort, extreme_groups
 from gcamccl_core.data.connectivity import estimate_connectivity
+from gcamccl_core.data.planted_truth import add_planted_truth
 from gcamccl_core.data.regimes import REGIMES, Regime, find_regime
 from gcamccl_core.data.simulated_connectivity import Brain, draw_time_series, make_brain, subject_covariance
 from gcamccl_core.data.simulated_genotypes import SnpPanel, draw_genotypes, make_panel
@@ -20,7 +21,6 @@ from gcamccl_core.data.simulated_pathways import CLASSES, make_pathways
 
 __all__ = ["REGIMES", "Regime", "relabel_three_classes", "simulate_cohort"]
 
-SMALLEST_SHIFT = 1e-6  # correlations with the polygenic value below this are rounding of the closed form
 LOCAL_COUPLING = {"motion": 0.4, "youth": 0.002}  # per mm of motion, per year below the oldest age
 CHUNK = 16  # scans held in memory at a time
 OLDEST = 21.0  # years; the paper's participants are 8 to 21
@@ -99,7 +99,7 @@ def simulate_cohort(
     )
     cohort["score"].attrs["long_name"] = "simulated score on the scale of WRAT (mean 100, standard deviation 15)"
     cohort["latent_cognition"] = ("subject", latent, {"role": "truth"})
-    return _add_truth(_describe_regions(cohort, brain), population, panel, brain)
+    return add_planted_truth(_describe_regions(cohort, brain), population, panel, brain)
 
 
 def _draw_people(generators: list[np.random.Generator], subjects: pd.Index) -> pd.DataFrame:
@@ -159,21 +159,6 @@ def _describe_regions(cohort: xr.Dataset, brain: Brain) -> xr.Dataset:
     cohort = cohort.assign_coords(roi=brain.regions["roi"].to_numpy())
     for name in ("network", "region", "hemisphere", "lobe", "x", "y", "z"):
         cohort[f"roi_{name}"] = ("roi", brain.regions[name].to_numpy())
-    return cohort
-
-
-def _add_truth(cohort: xr.Dataset, population: Regime, panel: SnpPanel, brain: Brain) -> xr.Dataset:
-    """Say what was planted and what follows; where the score ignores cognition, nothing speaks for a class."""
-    cohort = cohort.assign_coords(target_class=list(CLASSES))
-    signs = np.array([-1.0, 1.0]) * population.score_loading
-    genetic = signs[:, None] * population.heritability
-    cohort["truth_fc"] = (("target_class", "roi_i", "roi_j"), signs[:, None, None] * brain.effect > 0)
-    cohort["truth_snp"] = (("target_class", "locus"), genetic * panel.weight > 0)
-    # Changes of correlation stay where they are planted; SNPs hand theirs on to the neighbours they are linked with.
-    cohort["population_truth_fc"] = cohort["truth_fc"].copy()
-    cohort["population_truth_snp"] = (("target_class", "locus"), genetic * panel.shift > SMALLEST_SHIFT)
-    for name in ("truth_fc", "truth_snp", "population_truth_fc", "population_truth_snp"):
-        cohort[name].attrs["role"] = "truth"
     return cohort
 
 

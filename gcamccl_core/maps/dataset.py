@@ -26,7 +26,7 @@ def label_maps(
     cohort : xarray.Dataset
         The cohort of these n subjects, in this order.
     methods : sequence of str
-        Names along ``method``.
+        Names along ``map_method``.
     layers : mapping of str to str
         Which layer's feature maps were used, kept in ``attrs["layers"]`` as JSON.
 
@@ -91,7 +91,7 @@ def write_maps(maps: xr.Dataset, path: str | Path, overwrite: bool = False) -> P
 
 
 def is_image(maps: xr.Dataset, view: str) -> bool:
-    """Whether a view's maps are images, with the dimensions (subject, target_class, method, i, j)."""
+    """Whether a view's maps are images, with the dimensions (subject, target_class, map_method, i, j)."""
     return maps[view].ndim == 5
 
 

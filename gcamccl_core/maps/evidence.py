@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
 import xarray as xr
 from scipy.stats import ttest_ind
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gcamccl_core.data.cohort import class_names
 from gcamccl_core.maps.dataset import class_values, flatten_features, is_image, map_views
-from gcamccl_core.model.networks import CollaborativeNet
 
 METRICS = ["auroc", "average_precision", "precision_at_k", "false_discovery_at_k"]
 COLUMNS = ["view", "target_class", "source", "method", *METRICS, "k", "units", "chance"]
@@ -31,7 +28,7 @@ def scorecard(
 
     What is scored, per feature: the mean, over the subjects whose true label is the class, of the positive part of
     their map for that class. An image's features are its upper triangle, of the symmetrised map. Features with a
-    linkage block (coordinate ``<dimension>_block``) are scored by block: the largest score in it, against whether
+    linkage block (coordinate ``<view>_block``) are scored by block: the largest score in it, against whether
     anything in it was planted.
 
     Parameters
@@ -215,32 +212,6 @@ def share_of_best(score: np.ndarray, truth: np.ndarray, k: int) -> float:
     return float((truth[above].sum() + (k - above.sum()) * truth[tied].mean()) / k)
 
 
-def random_weights_like(net: CollaborativeNet, seed: int = 0) -> CollaborativeNet:
-    """Copy a network and draw all its weights anew: what the maps show without anything learnt.
-
-    Parameters
-    ----------
-    net : CollaborativeNet
-        Left as it is; its scaling is kept, so that both networks see the same inputs.
-    seed : int
-        Another seed, other weights; the state of torch's generator is left alone.
-
-    Examples
-    --------
-    >>> net = CollaborativeNet({"snp": (80,)})
-    >>> control = random_weights_like(net, seed=1)
-    >>> bool((control.heads["snp"].weight == net.heads["snp"].weight).any())
-    False
-    """
-    control = copy.deepcopy(net)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for module in control.modules():
-            if callable(reset := getattr(module, "reset_parameters", None)):
-                reset()
-    return control.eval()
-
-
 def verdict(scores: pd.DataFrame, method: str | None = None) -> str:
     """Say in one line per view how well the maps find what was planted, computed from a scorecard.
 
@@ -254,7 +225,7 @@ def verdict(scores: pd.DataFrame, method: str | None = None) -> str:
     Returns
     -------
     str
-        Lines joined by line breaks. "Finds more than" compares average precision, averaged over the classes.
+        Lines joined by line breaks. "Above" compares average precision, averaged over the classes, to two digits.
 
     Raises
     ------
@@ -279,8 +250,8 @@ def _judge(view: str, scores: pd.DataFrame, method: str | None) -> str:
         of_maps = source not in ("univariate", "chance")
         if not of_maps or name == best:  # maps of another network are held against the same method's
             control = f"{name} with {source}" if of_maps else name
-            (less if value < found else more).append(f"{control} ({value:.2f})")
+            (less if round(value, 2) < round(found, 2) else more).append(f"{control} ({value:.2f})")
     subject = method or f"the best map, {best},"
-    text = f"{view}: {subject} has an average precision of {found:.2f}; it finds "
-    text += f"more than {', '.join(less)}" if less else "no more than any control"
-    return f"{text}, but no more than {', '.join(more)}." if less and more else f"{text}."
+    text = f"{view}: {subject} has an average precision of {found:.2f}, "
+    text += f"above {', '.join(less)}" if less else "above no control"
+    return f"{text}, and not above {', '.join(more)}." if less and more else f"{text}."

@@ -34,8 +34,8 @@ class Recipe:
         How logits become probabilities.
     select : {"cross_entropy", "loss"}
         Which epoch's weights to keep, by the least value on the validation part: of the cross-entropy of the views'
-        averaged probabilities, or of Eq. 12 (the paper's way, whose agreement term also rewards undecided views
-        for being alike). The other rule's weights are kept beside them.
+        averaged probabilities, or of Eq. 12 (the paper's way; its agreement term never sees the label). The other
+        rule's weights are kept beside them.
     patience : int or None
         Early stopping: epochs without a new least value before training ends; None trains all epochs.
 
