@@ -62,6 +62,7 @@ def scorecard(
     --------
     >>> from gcamccl_core.maps.activation import compute_maps
     >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> from gcamccl_core.model.networks import CollaborativeNet
     >>> cohort = simulate_cohort(n_subjects=40, seed=0)
     >>> net = CollaborativeNet({"snp": cohort["snp"].shape[1:]}).fit_scaling(cohort, range(20))
     >>> maps = compute_maps(net, cohort, methods=["grad_cam"], progress=False)
