@@ -12,7 +12,8 @@ SNAKEMAKE = python -m snakemake --snakefile workflow/Snakefile --cores all --sch
 .PHONY: help book test setup check notebooks results status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
-# kernel and asks for it again; told to keep memory, an epoch runs 1.06 to 1.45 times as fast.
+# kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
+# between machines.
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 1073741824
 export MALLOC_TOP_PAD_ := 268435456

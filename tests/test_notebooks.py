@@ -102,3 +102,14 @@ def test_this_machine_finds_about_what_is_stored(path):
     for name, value in stored.items():
         if re.fullmatch(r"-?\d+\.\d+", value):  # a share, a correlation or a score; counts follow from them
             assert float(fresh[name]) == pytest.approx(float(value), abs=0.2), name
+
+
+def test_what_the_prose_says_of_the_maps_holds_in_the_stored_numbers():
+    """Small shares pass any tolerance, so the order that chapter 4 and the README speak of is held by itself."""
+    stored = glued_numbers(path for path in NOTEBOOKS if path.stem in ("03_training", "04_activation_maps"))
+    found = {name: float(value) for name, value in stored.items() if re.fullmatch(r"-?\d+\.\d+", value)}
+    maps = [found["maps_precision_guided_grad_cam"], found["maps_precision_class_contrast"]]
+    assert found["maps_precision_t_test"] > 2 * max(maps)
+    assert found["maps_precision_t_test"] > found["maps_precision_mean"] > found["maps_precision_chance"]
+    assert found["maps_likeness_grad_cam_relu"] > 0.9 > found["maps_likeness_grad_cam"]
+    assert found["training_svm_accuracy"] > found["training_accuracy"]

@@ -17,8 +17,8 @@ AS_THEY_ARE = ("correlation", "genotype")
 class Scaling(nn.Module):
     """Centre and scale of one view, and what stands in for a missing value, as buffers; NaN until fitted.
 
-    Correlations and genotypes stay as they are, since standardising them makes the network memorise. Measures come in
-    all units: other images get one mean and one standard deviation, other vectors one per variable.
+    Correlations and genotypes stay as they are: they have units of their own. Measures come in all units: other images
+    get one mean and one standard deviation, other vectors one per variable.
 
     Parameters
     ----------
