@@ -58,6 +58,11 @@ CATALOGUE: dict[str, Parameter] = {
     "n_splits": Parameter(int, "how many random splits to train on", bounds=(1, 10_000)),
     "recipe": Parameter(str, "how to train: minutes, or as Table II of the paper", ("demo", "paper")),
     "epochs": Parameter(int, "passes through the training part; 0 leaves it to the recipe", bounds=(0, 100_000)),
+    "split_scheme": Parameter(
+        str, "who may be on both sides of a split", ("groups", "subjects", "leave one group out")
+    ),
+    "confounds": Parameter(str, "what to remove from the views, by the training part: names with commas, or nothing"),
+    "n_regions": Parameter(int, "how many regions the small networks see", bounds=(20, 264)),
     "run_folder": Parameter(str, "where models, maps and figures are kept"),
     "method": Parameter(str, "which activation map to select from", METHODS),
     "threshold": Parameter(float, "share of a subject's maximum that a value must exceed", bounds=(0.0, 0.999)),

@@ -121,6 +121,51 @@ def hash_core(*rooms: str) -> str:
     return fingerprint([(file.relative_to(CORE).as_posix(), code_of(file.read_text())) for file in files])
 
 
+def hash_module(name: str, *rooms: str) -> str:
+    """Fingerprint what a module's code does, and that of every module of the core that it imports, however indirectly.
+
+    A narrower basis than :func:`hash_core`: what a long run does not use may change without making it stale.
+
+    Parameters
+    ----------
+    name : str
+        A module of the core, for example ``"gcamccl_core.model.training"``.
+    *rooms : str
+        Count modules of these rooms alone; of all rooms and the ground floor if none is given.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such module.
+    """
+    found: dict[str, str] = {}
+    waiting = [name]
+    while waiting:
+        current = waiting.pop()
+        file = CORE.joinpath(*current.split(".")[1:]).with_suffix(".py")
+        if current in found:
+            continue
+        if not file.is_file():
+            raise FileNotFoundError(f"the core has no module '{current}'")
+        source = file.read_text()
+        found[current] = code_of(source)
+        waiting += imported_modules(source)
+    kept = {each: code for each, code in found.items() if not rooms or each.split(".")[1] in rooms}
+    return fingerprint(kept)
+
+
+def imported_modules(source: str, package: str = CORE.name) -> list[str]:
+    """Names of a package's modules that some source imports with ``from``, as all of the project does.
+
+    Examples
+    --------
+    >>> imported_modules("import numpy; from gcamccl_core.data.splits import Split")
+    ['gcamccl_core.data.splits']
+    """
+    statements = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
+    return [str(node.module) for node in statements if str(node.module).startswith(f"{package}.")]
+
+
 def code_of(source: str) -> str:
     """Reduce Python source to its code: no comments, docstrings or layout.
 

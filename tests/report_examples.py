@@ -76,6 +76,19 @@ def example_maps(n_classes=2, signed=False):
     )
 
 
+def example_method_maps(n_classes=2):
+    """Maps of the example cohort by five methods, whose sizes are far apart; deconvnet has both signs."""
+    maps = example_maps(n_classes)
+    sizes = {"cam": 1.0, "grad_cam": 1e-3, "deconvnet": -1e-2, "guided_backprop": 1e-5, "guided_grad_cam": 1e-8}
+    size = xr.DataArray(list(sizes.values()), coords={"map_method": list(sizes)})
+    scaled = maps.isel(map_method=0, drop=True)
+    for view in ("fc", "snp"):
+        of_methods = scaled[view] * size
+        scaled[view] = of_methods.transpose("subject", "target_class", "map_method", ...)
+    scaled["fc"].loc[{"map_method": "deconvnet", "roi_i": "roi_1", "roi_j": "roi_2"}] = 0.5
+    return scaled
+
+
 def example_connections(pairs=(("low", 0, 1), ("high", 0, 3), ("high", 3, 6), ("high", 3, 4))):
     """Selected connections: class and two region numbers each; frequencies fall from 1."""
     rows = [

@@ -42,6 +42,6 @@ def planted_cohort(n=120, side=20, length=60, n_classes=2, extra_view=False, see
 def same_weights(one, other):
     return all(
         torch.equal(one.net_at(rule).state_dict()[name], tensor)
-        for rule in ("cross_entropy", "loss")
+        for rule in other.recipe.rules
         for name, tensor in other.net_at(rule).state_dict().items()
     )

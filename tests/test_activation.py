@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from captum.attr import GuidedBackprop, LayerAttribution, LayerGradCam
+from captum.attr import Deconvolution, GuidedBackprop, LayerAttribution, LayerGradCam
 from small_networks import CLASSES, make_cohort, tiny_network, train_briefly, trained_network
 from torch import nn
 
@@ -14,6 +14,7 @@ from gcamccl_core.maps.activation import (
     METHODS,
     class_contrast,
     compute_maps,
+    deconvnet,
     grad_cam,
     guided_backprop,
     guided_grad_cam,
@@ -56,10 +57,10 @@ def captum_grad_cam(net, inputs, view, target):
     return LayerAttribution.interpolate(coarse, size, interpolate_mode=mode)[:, 0].detach().numpy()
 
 
-def captum_guided(net, inputs, view, target):
+def captum_guided(net, inputs, view, target, method=GuidedBackprop):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        attribution = GuidedBackprop(OneView(net, inputs, view)).attribute(inputs[view].clone(), target=target)
+        attribution = method(OneView(net, inputs, view)).attribute(inputs[view].clone(), target=target)
     return attribution[:, 0].detach().numpy()
 
 
@@ -73,6 +74,7 @@ def assert_close(ours, reference):
 def test_equals_captum_on_a_trained_network(net, inputs, view, target):
     assert_close(grad_cam(net, inputs, view, target), captum_grad_cam(net, inputs, view, target))
     assert_close(guided_backprop(net, inputs, view, target), captum_guided(net, inputs, view, target))
+    assert_close(deconvnet(net, inputs, view, target), captum_guided(net, inputs, view, target, Deconvolution))
 
 
 def test_equals_captum_at_the_paper_sizes():
@@ -89,6 +91,7 @@ def test_equals_captum_at_the_paper_sizes():
     for view in ("fc", "snp"):
         assert_close(grad_cam(net, inputs, view, 1), captum_grad_cam(net, inputs, view, 1))
         assert_close(guided_backprop(net, inputs, view, 1), captum_guided(net, inputs, view, 1))
+        assert_close(deconvnet(net, inputs, view, 1), captum_guided(net, inputs, view, 1, Deconvolution))
 
 
 @pytest.fixture
@@ -114,6 +117,15 @@ def test_guided_backprop_equals_its_closed_form(tiny):
     np.testing.assert_allclose(guided_backprop(net, inputs, "snp", 1), expected, rtol=1e-10)
 
 
+def test_deconvnet_equals_its_closed_form(tiny):
+    """The input's sign has no say: the same map for every subject."""
+    net, first, second, _, inputs = tiny
+    for target in (0, 1):
+        expected = np.einsum("k,kl->l", first, np.maximum(second[target], 0))
+        found = deconvnet(net, inputs, "snp", target)
+        np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-10)
+
+
 @pytest.mark.parametrize("view", ["fc", "snp"])
 def test_guided_grad_cam_is_the_product_with_either_equation(net, inputs, view):
     guided = guided_backprop(net, inputs, view, 2)
@@ -128,6 +140,11 @@ def test_class_contrast_subtracts_the_mean_of_the_other_classes(net, inputs):
     found = class_contrast(net, inputs, "fc", 1)
     np.testing.assert_allclose(found, np.maximum(middle - (low + high) / 2, 0), atol=1e-9)
     assert (found > 0).any()
+
+
+def test_unknown_methods_are_named_with_those_that_exist(net, cohort):
+    with pytest.raises(ValueError, match=r"methods must list some of grad_cam, .*deconvnet, cam; got \['lime'\]"):
+        compute_maps(net, cohort, ["lime"], progress=False)
 
 
 def test_another_layer_gives_another_map(net, inputs):
@@ -159,6 +176,13 @@ def test_compute_maps_collects_what_the_functions_give(net, cohort):
                 stored = maps[view].sel({"target_class": name, "map_method": method}).to_numpy()
                 single = function(net, inputs, view, target, layer)
                 np.testing.assert_allclose(stored, single, rtol=1e-4, atol=1e-6 * np.abs(single).max())
+
+
+def test_deconvnet_is_offered_beside_the_default_methods(net, cohort, inputs):
+    maps = compute_maps(net, cohort, ["guided_backprop", "deconvnet"], subjects=[0, 1, 2], progress=False)
+    for place, function in enumerate((guided_backprop, deconvnet)):
+        expected = function(net, inputs, "fc", 2)
+        np.testing.assert_allclose(maps["fc"][:, 2, place], expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
 
 
 def test_the_plain_product_is_offered_beside_the_default_methods(net, cohort, inputs):

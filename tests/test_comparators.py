@@ -14,12 +14,13 @@ from gcamccl_core.data.cohort import Split, assemble_cohort, make_split
 from gcamccl_core.data.simulation import relabel_three_classes, simulate_cohort
 from gcamccl_core.model.comparators import (
     METHODS,
+    choose_setting,
     compare,
     fit_comparator,
-    flatten_views,
-    make_preparation,
-    score_predictions,
+    rank_subjects,
 )
+from gcamccl_core.model.features import flatten_views, make_preparation, view_columns
+from gcamccl_core.model.scores import score_predictions
 
 BLOCKS = {"fc": slice(0, 60), "snp": slice(60, 80)}
 
@@ -159,13 +160,56 @@ def test_compare_gives_one_tidy_row_per_method_and_split():
     cohort = toy_cohort(strength=0.5)
     splits = [make_split(cohort, seed=seed) for seed in (0, 1, 2)]
     table = compare(cohort, splits, progress=False)
-    assert table.columns.tolist() == ["method", "split", "accuracy", "sensitivity", "specificity", "f1", "auc"]
+    assert table.columns.tolist() == [
+        *("method", "split", "n_train", "n_test", "accuracy", "sensitivity", "specificity", "f1", "auc")
+    ]
+    for row in table.itertuples():
+        assert (row.n_train, row.n_test) == (len(splits[row.split].train), len(splits[row.split].test))
     assert sorted(map(tuple, table[["method", "split"]].to_numpy())) == sorted(
         (m, k) for m in METHODS for k in range(3)
     )
     assert (table["auc"] > 0.7).all()
     alone = compare(cohort, splits, methods=["linear SVM"], views=["age"], progress=False)
     assert alone["accuracy"].mean() < 0.9
+
+
+def test_views_alone_are_scored_as_if_there_were_no_other():
+    cohort = toy_cohort(strength=0.1)
+    splits, methods = [make_split(cohort, seed=seed) for seed in (0, 1)], ["linear SVM", "RBF SVM", "decision tree"]
+    table = compare(cohort, splits, methods, seed=3, progress=False, views_alone=True)
+    names = [name + look for look in ("", ", fc alone", ", age alone") for name in methods]
+    assert table["method"].tolist() == names * 2
+    for look, views in {"": None, ", fc alone": ["fc"], ", age alone": ["age"]}.items():
+        alone = compare(cohort, splits, methods, views, seed=3, progress=False)
+        chosen = table[table["method"].isin([name + look for name in methods])].reset_index(drop=True)
+        assert chosen.assign(method=alone["method"]).equals(alone)
+    one = compare(cohort, splits, methods, ["age"], progress=False, views_alone=True)
+    assert one["method"].tolist() == methods * 2  # a single view is alone as it is
+
+
+def test_columns_follow_the_views_asked_for():
+    cohort = toy_cohort()
+    assert view_columns(cohort) == {"fc": slice(0, 15), "age": slice(15, 18)}
+    assert view_columns(cohort, ["age", "fc"]) == {"age": slice(0, 3), "fc": slice(3, 18)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_ranks_rise_with_the_class_that_is_predicted(name):
+    features, label = toy(strength=0.5)
+    split = toy_split()
+    model = fit_comparator(name, features, label, split, BLOCKS)
+    rank, predicted = rank_subjects(model, features), model.predict(features)
+    assert rank.shape == (120,)
+    assert rank[predicted == 1].min() >= rank[predicted == 0].max()
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_settings_cannot_be_compared_on_one_class(part):
+    features, label = toy()
+    parts = {"training": (features[:80], label[:80]), "validation": (features[80:], label[80:])}
+    parts[part] = (features[:10], np.ones(10, int))
+    with pytest.raises(ValueError, match=f"between two classes; the {part} part holds 1"):
+        choose_setting(METHODS["decision tree"], parts["training"], parts["validation"])
 
 
 def test_other_than_two_classes_are_refused():

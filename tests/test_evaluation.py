@@ -4,11 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from small_cohorts import planted_cohort
 
 from gcamccl_core.data.cohort import make_split
 from gcamccl_core.model.comparators import compare
-from gcamccl_core.model.evaluation import evaluate
+from gcamccl_core.model.evaluation import evaluate, evaluate_features
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.training import fit_many
 
@@ -60,3 +64,59 @@ def test_three_classes_have_no_sensitivity():
 def test_a_network_that_saw_the_answer_beats_chance(trained):
     cohort, _, fitted = trained
     assert np.mean(evaluate(fitted, cohort).query("method == 'gCAM-CCL'")["auc"]) > 0.6
+
+
+def test_features_are_read_by_a_machine_and_a_forest_on_every_split(trained):
+    cohort, splits, fitted = trained
+    table = evaluate_features(fitted, cohort, "CCL")
+    assert table["method"].tolist() == ["CCL+SVM", "CCL+RF"] * 2
+    assert table["split"].tolist() == [0, 0, 1, 1]
+    assert list(table) == list(compare(cohort, splits[:1], ["decision tree"], progress=False))
+    sizes = [(len(splits[k].train), len(splits[k].test)) for k in table["split"]]
+    assert list(zip(table["n_train"], table["n_test"], strict=True)) == sizes
+    assert table["auc"].mean() > 0.7
+    assert set(evaluate_features(fitted[:1], cohort, "mine")["method"]) == {"mine+SVM", "mine+RF"}
+
+
+def test_the_machine_on_features_is_the_best_on_the_validation_part(trained):
+    cohort, splits, fitted = trained
+    features, label, split = fitted[0].features(cohort).to_numpy(), cohort["label"].to_numpy(), splits[0]
+    fits = [
+        make_pipeline(StandardScaler(), SVC(kernel="linear", C=penalty)).fit(features[split.train], label[split.train])
+        for penalty in (0.001, 0.01, 0.1, 1.0)
+    ]
+    by_validation = [
+        roc_auc_score(label[split.validation], m.decision_function(features[split.validation])) for m in fits
+    ]
+    best = fits[int(np.argmax(by_validation))]  # the first of equals
+    row = evaluate_features(fitted[:1], cohort).iloc[0]
+    assert row["accuracy"] == pytest.approx(best.score(features[split.test], label[split.test]))
+    assert row["auc"] == pytest.approx(roc_auc_score(label[split.test], best.decision_function(features[split.test])))
+
+
+def test_readers_of_features_learn_nothing_from_the_test_part(trained, monkeypatch):
+    """What reaches the scoring is fitted before: the same predictions whatever the test subjects are labelled."""
+    cohort, splits, fitted = trained
+    predictions = []
+
+    def keep(model, features, label, split, number):
+        predictions.append(model.predict(features))
+        return {"split": number}
+
+    monkeypatch.setattr("gcamccl_core.model.evaluation.score_on_test", keep)
+    evaluate_features(fitted[:1], cohort)
+    changed = cohort.copy(deep=True)
+    changed["label"][splits[0].test] = 1 - changed["label"][splits[0].test]
+    changed["snp"][splits[0].test] = 0
+    evaluate_features(fitted[:1], changed)
+    rest = np.setdiff1d(np.arange(cohort.sizes["subject"]), splits[0].test)
+    for before, after in zip(predictions[:2], predictions[2:], strict=True):
+        np.testing.assert_array_equal(before[rest], after[rest])
+        assert set(before) == {0, 1}
+
+
+def test_readers_of_features_tell_two_classes_apart():
+    cohort = planted_cohort(n=90, n_classes=3)
+    fitted = fit_many(cohort, [make_split(cohort)], [0], Recipe(epochs=1), progress=False)
+    with pytest.raises(ValueError, match="between two classes; the training part holds 3"):
+        evaluate_features(fitted, cohort)

@@ -8,7 +8,8 @@ import torch
 import xarray as xr
 from small_networks import make_cohort, tiny_network, trained_network
 
-from gcamccl_core.maps.activation import compute_maps, grad_cam, guided_backprop, guided_grad_cam
+from gcamccl_core.maps.activation import METHODS, compute_maps, deconvnet, grad_cam, guided_backprop, guided_grad_cam
+from gcamccl_core.maps.hooks import traced_pass
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +65,20 @@ def disarrange(net):
 
 @pytest.mark.parametrize("context", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_the_network_is_left_as_found(net, cohort, context):
-    expected = compute_maps(net, cohort, subjects=[0, 1], progress=False)
+    methods = [*METHODS, "deconvnet"]
+    expected = compute_maps(net, cohort, methods, subjects=[0, 1], progress=False)
     disarrange(net)
     with context():
         before = snapshot(net)
-        maps = compute_maps(net, cohort, subjects=[0, 1], progress=False)
+        maps = compute_maps(net, cohort, methods, subjects=[0, 1], progress=False)
         assert_untouched(before, snapshot(net))
     xr.testing.assert_allclose(maps, expected)  # whatever the mode, maps are those of eval mode
     assert not maps["fc"].isnull().any()
 
 
+@pytest.mark.parametrize("function", [guided_backprop, deconvnet])
 @pytest.mark.parametrize("moment", ["forward", "backward"])
-def test_the_network_is_left_as_found_after_an_error(net, inputs, moment):
+def test_the_network_is_left_as_found_after_an_error(net, inputs, moment, function):
     def fail(*_):
         raise RuntimeError("in the middle")
 
@@ -84,7 +87,7 @@ def test_the_network_is_left_as_found_after_an_error(net, inputs, moment):
     block.register_forward_hook(fail) if moment == "forward" else block.register_full_backward_hook(fail)
     before = snapshot(net)
     with pytest.raises(RuntimeError, match="in the middle"):
-        guided_backprop(net, inputs, "fc", 0)
+        function(net, inputs, "fc", 0)
     assert_untouched(before, snapshot(net))
 
 
@@ -97,6 +100,53 @@ def test_inputs_are_left_as_found(net, inputs):
         assert tensor.grad is None
 
 
+def test_the_order_in_which_gradients_are_asked_for_does_not_matter(net, inputs):
+    layers = {"fc": "conv3"}
+    kinds = ("feature_gradient", "guided_gradient", "deconvnet_gradient")
+    with traced_pass(net, inputs, layers) as traced:
+        first = {kind: getattr(traced, kind)("fc", 1).clone() for kind in kinds}
+    for order in (kinds[::-1], (kinds[1], kinds[2], kinds[0]), (kinds[2], kinds[0], kinds[1])):
+        with traced_pass(net, inputs, layers) as traced:
+            for kind in order:
+                assert torch.equal(getattr(traced, kind)("fc", 1), first[kind]), (order, kind)
+    assert not torch.allclose(first["guided_gradient"], first["deconvnet_gradient"])
+    before = guided_backprop(net, inputs, "fc", 1)
+    deconvnet(net, inputs, "fc", 1)
+    np.testing.assert_array_equal(guided_backprop(net, inputs, "fc", 1), before)
+
+
+def test_a_rule_is_forgotten_after_an_error(net, inputs):
+    with traced_pass(net, inputs, {"fc": "conv3"}) as traced:
+        expected = traced.feature_gradient("fc", 0)
+        with pytest.raises(IndexError):
+            traced.deconvnet_gradient("fc", 9)
+        (again,) = torch.autograd.grad(traced.logits["fc"][:, 0].sum(), traced.features["fc"], retain_graph=True)
+        assert torch.equal(again, expected)
+
+
+def test_gradients_without_a_rule_are_those_of_an_untouched_network(net, inputs):
+    x = {view: tensor.clone().requires_grad_() for view, tensor in inputs.items()}
+    logits = net(x)["snp"]
+    (expected,) = torch.autograd.grad(logits[:, 2].sum(), x["snp"])
+    with traced_pass(net, inputs, {"snp": "conv2"}) as traced:
+        (found,) = torch.autograd.grad(traced.logits["snp"][:, 2].sum(), traced.inputs["snp"])
+        assert torch.equal(traced.logits["snp"], logits)
+        assert torch.equal(found, expected)
+
+
+def test_a_pass_opened_for_plain_gradients_refuses_the_other_rules(net, inputs):
+    with traced_pass(net, inputs, {"fc": "conv3"}, guided=False) as traced:
+        for kind in ("guided_gradient", "deconvnet_gradient"):
+            with pytest.raises(RuntimeError, match="open the pass with guided=True"):
+                getattr(traced, kind)("fc", 0)
+
+
+def test_what_other_hooks_make_of_a_relus_output_counts(net, inputs):
+    """An ablation by a hook of the reader's own is an ablation in the maps too."""
+    net.encoders["snp"].conv2.relu.register_forward_hook(lambda module, args, output: output * 0)
+    assert not deconvnet(net, inputs, "snp", 0).any()
+
+
 def test_a_functional_relu_is_an_error_for_guided_maps_alone():
     net, *_, inputs = tiny_network(functional="only")
     with pytest.raises(ValueError, match=r"view 'snp' has no nn\.ReLU module"):
@@ -104,6 +154,8 @@ def test_a_functional_relu_is_an_error_for_guided_maps_alone():
     mixed, *_ = tiny_network(functional=True)
     with pytest.raises(ValueError, match="1 of the network's 2 ReLUs are functional"):
         guided_grad_cam(mixed, inputs, "snp", 0)
+    with pytest.raises(ValueError, match="that guided backpropagation and deconvnets cannot reach"):
+        deconvnet(mixed, inputs, "snp", 0)
     assert np.isfinite(grad_cam(mixed, inputs, "snp", 0)).all()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from report_examples import example_cohort, example_maps, example_scorecard, example_scores
+from report_examples import example_cohort, example_maps, example_method_maps, example_scorecard, example_scores
 
 from gcamccl_core.report.evidence_figures import alt_scorecard, plot_scorecard
 from gcamccl_core.report.map_figures import (
@@ -19,6 +19,7 @@ from gcamccl_core.report.map_figures import (
     plot_map_histogram,
 )
 from gcamccl_core.report.matrix import arrange
+from gcamccl_core.report.method_figures import alt_map_methods, caption_map_methods, plot_map_methods
 from gcamccl_core.report.pathway_figures import alt_enrichment, plot_enrichment
 from gcamccl_core.report.publishing import render_png
 from gcamccl_core.report.result_figure import alt_result, plot_result
@@ -195,12 +196,75 @@ def test_title_figure_averages_over_classes():
     assert "best control t-test 0.525" in alt
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_methods_of_one_subject_stand_side_by_side_each_on_its_own_scale(n_classes):
+    maps = example_method_maps(n_classes)
+    subject = str(maps["subject"].to_numpy()[maps["label"].to_numpy() == n_classes - 1][0])
+    axes = images(plot_map_methods(maps, subject))
+    methods = maps["map_method"].to_numpy()
+    assert [ax.get_title("left") for ax in axes] == [
+        "CAM", "Grad-CAM", "Deconvnet", "Guided backprop", "Guided Grad-CAM"
+    ]  # fmt: skip
+    order = arrange(maps["roi_network"].to_numpy()).order
+    for ax, method in zip(axes, methods, strict=True):
+        own_class = maps["target_class"].to_numpy()[n_classes - 1]
+        expected = maps["fc"].sel(subject=subject, target_class=own_class, map_method=method).to_numpy()
+        np.testing.assert_allclose(ax.images[0].get_array().data, expected[np.ix_(order, order)])
+        low, high = ax.images[0].get_clim()
+        assert low == (-high if method == "deconvnet" else 0)
+    assert len({ax.images[0].get_clim() for ax in axes}) == len(methods)
+    labels = [ax.get_xlabel() for ax in axes[0].figure.axes if ax.get_xlabel()]
+    assert labels[:2] == ["logits of the retrained head", "logits"]
+
+
+def test_methods_of_a_vector_view_are_lines_of_the_class_asked_for():
+    maps = example_method_maps()
+    figure = plot_map_methods(maps, "s01", "snp", target_class="high", methods=["deconvnet", "cam"])
+    assert [ax.get_title("left") for ax in figure.axes] == ["Deconvnet", "CAM"]
+    for ax, method in zip(figure.axes, ["deconvnet", "cam"], strict=True):
+        expected = maps["snp"].sel(subject="s01", target_class="high", map_method=method)
+        np.testing.assert_array_equal(ax.lines[-1].get_ydata(), expected)
+    assert "s01" in figure.get_suptitle()
+    assert "class high" in figure.get_suptitle()
+
+
+def test_words_of_the_methods_give_ranges_places_and_units():
+    maps = example_method_maps()
+    alt = alt_map_methods(maps, "s01", target_class="low")
+    assert "of subject s01 for the class low, 5 methods, each on a scale of its own" in alt
+    assert "CAM: from 1 to 4 logits of the retrained head, strongest at roi_0 – roi_3" in alt
+    assert "Deconvnet: from -0.04 to 0.5 logits per input unit, strongest at roi_1 – roi_2" in alt
+    caption = caption_map_methods(maps, "s01")
+    assert "Units differ, so every panel has its own scale" in caption
+    assert "deconvnet, guided backprop in logits per input unit" in caption
+    maps["fc"][:] = 0
+    assert "CAM: zero everywhere" in alt_map_methods(maps, "s01")
+    assert len(render_png(plot_map_methods(maps, "s01", methods=["cam"]), "alt")) > 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"subject": "s99"}, "no subject 's99'; they have s00, s01"),
+        ({"view": "eeg"}, "no view 'eeg'; they have fc, snp"),
+        ({"methods": ["lime"]}, "no map_method 'lime'; they have cam, grad_cam"),
+        ({"target_class": "tall"}, "no target_class 'tall'; they have low, high"),
+        ({"subject": "s00"}, "'s00' belongs to no class; name the target_class: low, high"),
+    ],
+)
+def test_methods_of_what_does_not_exist_are_refused(request_, message):
+    with pytest.raises(ValueError, match=message):
+        plot_map_methods(example_method_maps(), **{"subject": "s01", **request_})
+
+
 def every_figure():
     maps, scores, recovery = example_maps(signed=True), example_scores(), example_scorecard()
     return {
         "maps": lambda: plot_class_maps(maps, "low"),
         "histogram": lambda: plot_map_histogram(maps),
         "snp": lambda: plot_vector_maps(maps),
+        "methods": lambda: plot_map_methods(example_method_maps(), "s01"),
+        "methods of a vector": lambda: plot_map_methods(example_method_maps(), "s01", "snp"),
         "scorecard": lambda: plot_scorecard(recovery),
         "enrichment": lambda: plot_enrichment({"low": TABLE}),
         "result": lambda: plot_result(scores, recovery),

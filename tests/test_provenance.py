@@ -1,5 +1,6 @@
 """Fingerprints tell content apart and nothing else; the store survives killing, racing and repetition."""
 
+import ast
 import json
 import os
 import signal
@@ -16,7 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcamccl_core import provenance
-from gcamccl_core.provenance import code_of, fingerprint, hash_core, hash_data, stamp, stamp_table, what_changed
+from gcamccl_core.provenance import (
+    CORE,
+    code_of,
+    fingerprint,
+    hash_core,
+    hash_data,
+    hash_module,
+    imported_modules,
+    stamp,
+    stamp_table,
+    what_changed,
+)
 from gcamccl_core.store import DATASET, TABLE, cached
 
 PLAIN = st.recursive(
@@ -90,6 +102,69 @@ def test_the_hash_of_the_core_is_of_its_code(tmp_path, monkeypatch):
     assert hash_core() != first
     with pytest.raises(FileNotFoundError, match="no room 'kitchen'"):
         hash_core("kitchen")
+
+
+@pytest.fixture
+def small_core(tmp_path, monkeypatch):
+    """Three modules that import one another in a chain, the last by a function; and one that nobody imports."""
+    core = tmp_path / "gcamccl_core"
+    sources = {
+        "maps/top.py": "from gcamccl_core.model.middle import f\ny = f()\n",
+        "model/middle.py": "def f():\n    from gcamccl_core.data.base import x\n    return x\n",
+        "data/base.py": "'Why.'\nimport numpy\nx = 1\n",
+        "data/unrelated.py": "z = 1\n",
+    }
+    for name, source in sources.items():
+        (core / name).parent.mkdir(parents=True, exist_ok=True)
+        (core / name).write_text(source)
+    monkeypatch.setattr(provenance, "CORE", core)
+    return core
+
+
+def test_the_hash_of_a_module_is_of_the_code_that_it_reaches(small_core):
+    first = hash_module("gcamccl_core.maps.top")
+    (small_core / "data/unrelated.py").write_text("z = 2\n")
+    (small_core / "data/base.py").write_text('"""What it is."""\n\nimport numpy\n\nx = 1  # one\n')
+    assert hash_module("gcamccl_core.maps.top") == first
+    for name, source in {"data/base.py": "x = 2\n", "model/middle.py": "f = int\n", "maps/top.py": "y = 0\n"}.items():
+        before = (small_core / name).read_text()
+        (small_core / name).write_text(source)
+        assert hash_module("gcamccl_core.maps.top") != first
+        (small_core / name).write_text(before)
+    assert hash_module("gcamccl_core.maps.top") == first
+
+
+def test_the_hash_of_a_module_can_leave_out_rooms_but_looks_through_them(small_core):
+    by_room = {room: hash_module("gcamccl_core.maps.top", room) for room in ("data", "model")}
+    (small_core / "data/base.py").write_text("x = 2\n")
+    assert hash_module("gcamccl_core.maps.top", "model") == by_room["model"]
+    assert hash_module("gcamccl_core.maps.top", "data") != by_room["data"]
+
+
+def test_modules_that_import_one_another_come_to_an_end(small_core):
+    (small_core / "data/base.py").write_text("from gcamccl_core.maps.top import y\nx = 1\n")
+    assert len({hash_module(f"gcamccl_core.{name}") for name in ("maps.top", "model.middle", "data.base")}) == 1
+
+
+def test_a_module_that_is_not_there_is_named(small_core):
+    with pytest.raises(FileNotFoundError, match=r"the core has no module 'gcamccl_core\.maps\.bottom'"):
+        hash_module("gcamccl_core.maps.bottom")
+    (small_core / "data/base.py").write_text("from gcamccl_core.data import unrelated\n")
+    with pytest.raises(FileNotFoundError, match=r"the core has no module 'gcamccl_core\.data'"):
+        hash_module("gcamccl_core.maps.top")
+
+
+def test_every_import_inside_the_core_is_one_that_is_followed():
+    """Other ways to import, ``from gcamccl_core import x`` or ``from . import x``, would go unnoticed."""
+    for path in [*CORE.rglob("*.py"), *(CORE.parent / "workflow" / "tables").glob("*.py")]:
+        source = path.read_text()
+        nodes = list(ast.walk(ast.parse(source)))
+        plain = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+        assert not [name for name in plain if name.startswith("gcamccl_core")], path
+        froms = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+        assert not [node for node in froms if node.level or node.module == "gcamccl_core"], path
+        for name in imported_modules(source):
+            assert CORE.joinpath(*name.split(".")[1:]).with_suffix(".py").is_file(), (path, name)
 
 
 def test_code_keeps_strings_that_are_not_docstrings():

@@ -1,46 +1,262 @@
-"""Tables of long runs: made small here, stamped, and stale when what made them changes."""
+"""Tables of long runs: made small here, stamped, stale when what made them changes, and taken up where they stopped."""
 
 import json
+import re
+import sys
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
+import numpy as np
 import pandas as pd
 import pytest
+from small_cohorts import planted_cohort
 
+from gcamccl_core.data.manifest import UnavailableError
+from gcamccl_core.data.sources import open_cohort
+from gcamccl_core.model.comparators import METHODS
+from gcamccl_core.model.recipe import Recipe
+from gcamccl_core.model.scores import MEASURES, summarise
 from workflow import results
 from workflow.tables import classification
+from workflow.units import run_units
 
 STORED = Path(__file__).parent.parent / "results"
-SMALL = {"regimes": ["clear"], "n_subjects": 60, "n_splits": 2, "seed": 0, "epochs": 1}
+SCRIPT = """'What it makes.'
+from gcamccl_core.data.cohort import make_split
+import pandas as pd
+
+TABLES = {"steps": {"n": 3}, "jumps": {"n": 2}}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "RESULTS", folder)
-        patch.setattr(results, "MODELS", str(folder / "models"))
-        patch.setattr(results, "hash_core", lambda *rooms: "1f2e")
-        patch.setattr(classification, "PARAMETERS", SMALL)
-        assert results.changes("classification", classification) is None
-        results.compute("classification", classification, SMALL)
-        yield folder
+def make(store, jobs, n):
+    return pd.DataFrame({"step": range(n), "half": 0.5}), {"n_steps": n, "jobs": jobs}
+"""
 
 
-def test_a_table_is_current_until_its_parameters_or_code_change(folder, monkeypatch):
-    assert results.changes("classification", classification) == []
-    monkeypatch.setattr(classification, "PARAMETERS", {**SMALL, "seed": 1})
-    assert results.changes("classification", classification) == ["parameters"]
-    monkeypatch.setattr(results, "hash_core", lambda *rooms: "2e3d")
-    assert results.changes("classification", classification) == ["core", "parameters"]
+def load_script(folder, source=SCRIPT, name="steps_script"):
+    """Import source text as a module whose source can be read."""
+    path = folder / f"{name}.py"
+    path.write_text(source)
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    exec(compile(source, path, "exec"), vars(module))
+    return module
 
 
-def test_the_table_scores_every_method_on_every_split_and_its_numbers_are_means(folder):
-    table = pd.read_csv(folder / "classification.csv", keep_default_na=False)
-    assert (table.groupby(["method", "rule"])["split"].nunique() == 2).all()
-    svm = table.query("method == 'linear SVM'")["accuracy"].mean()
-    numbers = json.loads((folder / "classification.json").read_text())["numbers"]
-    assert numbers["classification_clear_svm"] == pytest.approx(svm, abs=1e-3)
-    assert {"classification_clear_network", "classification_clear_network_paper_rule"} < set(numbers)
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """One script of two tables, the only one there is, and a core that stands still."""
+    module = load_script(tmp_path)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "hash_module", lambda name: f"hash of {name}")
+    monkeypatch.setattr(results, "tables", lambda: dict.fromkeys(module.TABLES, module))
+    return module
+
+
+def test_a_table_is_current_until_its_script_the_core_or_its_parameters_change(script, tmp_path, monkeypatch):
+    assert results.changes("steps", script) is None
+    results.compute("steps", script, jobs=2)
+    assert results.changes("steps", script) == []
+    assert results.changes("jumps", script) is None
+    monkeypatch.setitem(script.TABLES, "steps", {"n": 4})
+    assert results.changes("steps", script) == ["parameters"]
+    monkeypatch.setattr(results, "hash_module", lambda name: f"another hash of {name}")
+    assert results.changes("steps", script) == ["core", "parameters"]
+    monkeypatch.undo()
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "hash_module", lambda name: f"hash of {name}")
+    explained = load_script(
+        tmp_path, SCRIPT.replace("What it makes.", "Why.").replace("\ndef", "\n# how\ndef"), "explained"
+    )
+    otherwise = load_script(tmp_path, SCRIPT.replace("0.5", "0.25"), "otherwise")
+    assert results.changes("steps", explained) == []
+    assert results.changes("steps", otherwise) == ["script"]
+
+
+def test_a_stamp_says_what_made_the_table_and_holds_its_numbers(script):
+    path = results.compute("steps", script, jobs=2)
+    pd.testing.assert_frame_equal(pd.read_csv(path), pd.DataFrame({"step": [0, 1, 2], "half": 0.5}))
+    held = json.loads(path.with_suffix(".json").read_text())
+    assert held["parameters"] == {"n": 3}
+    assert held["numbers"] == {"n_steps": 3, "jobs": 2}
+    assert {"core", "script", "date", "machine", "versions"} < set(held)
+
+
+@pytest.mark.parametrize("lost", ["steps.csv", "steps.json"])
+def test_a_table_without_its_stamp_or_a_stamp_without_its_table_is_missing(script, lost):
+    path = results.compute("steps", script)
+    (path.parent / lost).unlink()
+    assert results.changes("steps", script) is None
+
+
+def test_a_table_whose_writing_failed_has_no_stamp(script, monkeypatch):
+    results.compute("steps", script)
+
+    def fail(*_, **__):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
+    with pytest.raises(OSError, match="disk full"):
+        results.compute("steps", script)
+    assert results.changes("steps", script) is None
+
+
+def test_the_command_makes_what_is_not_current_and_says_why(script, capsys, monkeypatch):
+    results.main(["steps", "--jobs", "1"])
+    assert re.search(r"^results/steps.csv is missing\nwrote .*steps.csv\n$", capsys.readouterr().out)
+    results.main([])
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == ["results/steps.csv is current", "results/jumps.csv is missing"]
+    monkeypatch.setitem(script.TABLES, "steps", {"n": 5})
+    results.main(["--jobs", "1"])
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "results/steps.csv is stale: parameters"
+    assert said[-1] == "results/jumps.csv is current"
+    results.main(["jumps", "--force"])
+    assert capsys.readouterr().out.startswith("results/jumps.csv is current\nwrote ")
+
+
+def test_an_unknown_table_is_refused_with_those_there_are(script, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        results.main(["steps", "leaps"])
+    assert "no table leaps; tables are steps, jumps" in capsys.readouterr().err
+    assert not results.RESULTS.exists()
+
+
+def test_a_table_whose_data_cannot_be_had_is_left_out_and_the_others_made(script, capsys, monkeypatch):
+    def make(store, jobs, n):
+        if n == 3:
+            raise UnavailableError("scans.zip cannot be had from here")
+        return pd.DataFrame({"step": range(n)}), {}
+
+    monkeypatch.setattr(script, "make", make)
+    results.main([])
+    said = capsys.readouterr().out
+    assert "results/steps.csv left out, its data cannot be had here: scans.zip cannot be had from here" in said
+    assert sorted(path.name for path in results.RESULTS.iterdir()) == ["jumps.csv", "jumps.json"]
+
+
+def test_scripts_share_no_name_of_a_table(monkeypatch):
+    monkeypatch.chdir(STORED.parent)
+    known = results.tables()
+    scripts = {script.__name__: script for script in known.values()}
+    assert len(known) == sum(len(script.TABLES) for script in scripts.values())
+    for name, script in known.items():
+        json.dumps(script.TABLES[name])  # or its stamp would not be found equal
+        assert results.made_from(name, script)["parameters"] == script.TABLES[name]
+
+
+SMALL = {
+    **classification.SHARED,
+    "source": {"cohort": "simulated", "regime": "clear", "n_subjects": 160},
+    "n_splits": 3,
+    "precision": "float32",
+}
+
+
+def scores(methods, number=0):
+    rng = np.random.default_rng(number)
+    rows = [(name, 0, 70, 15, *rng.uniform(0.5, 1, 5).round(3)) for name in methods]
+    return pd.DataFrame(rows, columns=["method", "split", "n_train", "n_test", *MEASURES])
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Take the cohort for granted and every classifier for cheap; hand back what was called."""
+    calls = []
+    cohort = planted_cohort()
+    monkeypatch.setattr(classification, "open_once", lambda seed, **source: calls.append(("open", seed)) or cohort)
+    monkeypatch.setattr(classification, "hash_module", lambda name: name)
+
+    def networks(store, cohort, split, number, *rest):
+        calls.append(("networks", number))
+        return scores(["gCAM-CCL", "CCL+SVM"], number).assign(split=number)
+
+    def compare(cohort, splits, seed, **rest):
+        calls.append(("comparators", seed))
+        return scores(["linear SVM"], seed)
+
+    monkeypatch.setattr(classification, "_score_networks", networks)
+    monkeypatch.setattr(classification, "compare", compare)
+    return calls
+
+
+def test_splits_are_scored_once_each_with_a_seed_of_their_own(scored, tmp_path):
+    table, numbers = classification.make(str(tmp_path), 1, **SMALL)
+    assert table["split"].tolist() == [k for k in range(3) for _ in range(3)]
+    assert table["method"].tolist() == ["gCAM-CCL", "CCL+SVM", "linear SVM"] * 3
+    assert [seed for what, seed in scored if what == "open"] == [0, 0, 0]
+    assert numbers["classification_clear_n_splits"] == 3
+    scored.clear()
+    again, _ = classification.make(str(tmp_path), 1, **SMALL)
+    pd.testing.assert_frame_equal(again, table)
+    assert {what for what, _ in scored} == {"open"}
+    classification.make(str(tmp_path), 1, **{**SMALL, "seed": 10, "independent": True})
+    assert [seed for what, seed in scored[3:] if what == "open"] == [10, 11, 12]
+    assert [seed for what, seed in scored[3:] if what == "comparators"] == [10, 11, 12]
+
+
+def test_a_run_killed_between_splits_goes_on_without_doing_any_again(scored, tmp_path, monkeypatch):
+    compare = classification.compare
+
+    def killed(cohort, splits, seed, **rest):
+        if seed == 2:
+            raise KeyboardInterrupt
+        return compare(cohort, splits, seed, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(classification, "compare", killed)
+        with pytest.raises(KeyboardInterrupt):
+            classification.make(str(tmp_path), 1, **SMALL)
+    assert [call for call in scored if call[0] == "networks"] == [("networks", k) for k in range(3)]
+    scored.clear()
+    classification.make(str(tmp_path), 1, **SMALL)
+    assert [call for call in scored if call[0] != "open"] == [("comparators", 2)]
+
+
+def test_numbers_for_the_prose_are_named_by_table_method_and_measure():
+    table = pd.concat([scores(["gCAM-CCL", "CCL by Eq. 12+SVM"], k).assign(split=k) for k in range(4)])
+    numbers = classification.quotable("classification_clear", table)
+    rows = summarise(table).set_index(["method", "measure"])
+    auc = rows.loc[("CCL by Eq. 12+SVM", "auc")]
+    assert numbers["classification_clear_ccl_by_eq_12_svm_auc"] == f"{auc['mean']:.2f}"
+    assert numbers["classification_clear_ccl_by_eq_12_svm_auc_interval"] == f"{auc['low']:.2f} to {auc['high']:.2f}"
+    ahead = rows.loc[("gCAM-CCL", "accuracy"), "mean"] - rows.loc[("CCL by Eq. 12+SVM", "accuracy"), "mean"]
+    assert numbers["classification_clear_ccl_by_eq_12_svm_behind"] == f"{ahead:+.2f}"
+    assert len(numbers) == 1 + 2 * 2 * 5 + 1
+    assert all(re.fullmatch(r"[a-z0-9_]+", name) for name in numbers)
+
+
+def test_methods_keep_names_of_their_own_as_parts_of_numbers_names():
+    methods = [*METHODS, *(f"{name}, {view} alone" for name in METHODS for view in ("fc", "snp"))]
+    methods += ["gCAM-CCL", "gCAM-CCL, epoch by Eq. 12", "CCL+SVM", "CCL+RF", "CCL by Eq. 12+SVM", "CCL by Eq. 12+RF"]
+    assert len({classification.slug(name) for name in methods}) == len(methods)
+
+
+def test_one_real_split_scores_every_method_of_table_iii(tmp_path, monkeypatch):
+    for recipe in ("demo", "features"):
+        monkeypatch.setattr(Recipe, recipe, partial(getattr(Recipe, recipe), epochs=1, batch_size=32))
+    cohort = open_cohort(**SMALL["source"], seed=0, progress=False)
+    split = classification.make_splits(cohort, 1, "subjects", 7)[0]
+    table = classification.score_methods(str(tmp_path), cohort, split, 4, 7, "float32", views_alone=False)
+    ours = ["gCAM-CCL", "gCAM-CCL, epoch by Eq. 12", "CCL+SVM", "CCL+RF", "CCL by Eq. 12+SVM", "CCL by Eq. 12+RF"]
+    assert table["method"].tolist() == [*ours, *METHODS]
+    assert set(table["split"]) == {4}
+    assert table.notna().all(axis=None)
+    assert table[list(MEASURES)].map(lambda score: 0 <= score <= 1).all(axis=None)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_units_come_back_in_their_order_however_long_each_takes(jobs):
+    units = [range(3_000_000), range(4), range(3), range(2)]
+    assert run_units(sum, units, jobs) == [4_499_998_500_000, 6, 3, 1]
+
+
+def test_a_fault_in_a_unit_is_not_swallowed():
+    with pytest.raises(ZeroDivisionError):
+        run_units(partial(divmod, 1), [1, 0, 2], 1)
 
 
 def test_every_stored_table_has_its_stamp():

@@ -43,8 +43,13 @@ def fitted(cohort, split):
     return fit(cohort, split, RECIPE, seed=3, progress=False)
 
 
-def test_killed_training_resumes_bit_for_bit(cohort, split, tmp_path):
-    recipe = dataclasses.replace(RECIPE, epochs=40, learning_rate=1e-4)
+@pytest.mark.parametrize(
+    "recipe",
+    [dataclasses.replace(RECIPE, epochs=40, learning_rate=1e-4), Recipe.features("dcl", epochs=60, batch_size=16)],
+    ids=["collaborative", "dcl"],
+)
+@pytest.mark.filterwarnings("ignore:14 subjects are fewer than eight times:UserWarning")
+def test_killed_training_resumes_bit_for_bit(cohort, split, recipe, tmp_path):
     whole = fit(cohort, split, recipe, seed=5, progress=False)
     path, out = save_cohort(cohort, tmp_path / "cohort.nc"), tmp_path / "models"
     parts = {part: positions.tolist() for part, positions in vars(split).items()}
@@ -64,6 +69,7 @@ fit(load_cohort({str(path)!r}), Split(**{parts!r}), {recipe!r}, 5, {str(out)!r},
     assert not list(out.glob("*/training.json"))
     resumed = fit(load_cohort(path), split, recipe, 5, out, progress=False)
     assert same_weights(resumed, whole)
+    assert resumed.selected == whole.selected
     pd.testing.assert_frame_equal(resumed.history, whole.history)
     assert len(list(out.iterdir())) == 1
 

@@ -62,7 +62,9 @@ def check_cohort(cohort: xr.Dataset) -> xr.Dataset:
     CohortError
         If ids repeat, a view holds NaN or infinite values, an image is not square, not symmetric or beyond
         [-1, 1] where it is a correlation, a genotype is not 0, 1, 2 or missing, a view has no variance, or
-        the label is missing, is not a class number, or has fewer than two classes.
+        the label is missing, is not a class number, or has fewer than two classes. Where confounds have been
+        removed from a view (``attrs["confounds_removed"]``), correlations may leave [-1, 1] and genotypes be any
+        finite number.
 
     Examples
     --------
@@ -101,13 +103,16 @@ def _check_view(view: xr.DataArray) -> None:
     if view.ndim == 3 and view.shape[1] != view.shape[2]:
         raise CohortError(f"view '{view.name}' is not square: its images are {view.shape[1]} x {view.shape[2]}")
     values = view.to_numpy()
-    if kind == "genotype":
+    removed = "confounds_removed" in view.attrs  # what is left has the kind's unit, no longer its range
+    if kind == "genotype" and removed:
+        _refuse(view, np.isinf(values), "infinite values")
+    elif kind == "genotype":
         _refuse(view, ~(np.isnan(values) | np.isin(values, (0, 1, 2))), "genotypes other than 0, 1, 2 or missing (NaN)")
     else:
         _refuse(view, ~np.isfinite(values), "missing (NaN) or infinite values")
     if view.ndim == 3:
         _refuse(view, np.abs(values - values.swapaxes(1, 2)) > SYMMETRY_TOLERANCE, "asymmetric images")
-    if kind == "correlation":
+    if kind == "correlation" and not removed:
         _refuse(view, np.abs(values) > 1 + SYMMETRY_TOLERANCE, "correlations beyond [-1, 1]")
     if len(values) > 1 and not np.any(np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)):
         raise CohortError(f"view '{view.name}' has no variance: all its {len(values)} subjects are alike")

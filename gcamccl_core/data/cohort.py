@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from gcamccl_core.data.checks import CohortError, check_cohort, class_names, name_some, view_names
-from gcamccl_core.data.splits import Split, make_split
+from gcamccl_core.data.splits import Split, leave_one_group_out, make_split, make_splits
 
 __all__ = [
     "CohortError",
@@ -20,8 +20,10 @@ __all__ = [
     "check_cohort",
     "class_names",
     "extreme_groups",
+    "leave_one_group_out",
     "load_cohort",
     "make_split",
+    "make_splits",
     "save_cohort",
     "view_names",
 ]

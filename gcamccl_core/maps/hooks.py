@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gcamccl_core.maps.relu_rules import RuledRelus
 from gcamccl_core.model.networks import CollaborativeNet
 
 
@@ -23,14 +24,15 @@ class TracedPass:
         y^c of each view's head.
     features : dict of str to Tensor (n, K, *layer shape)
         F^k, the output of the traced layer of each view.
+    relus : RuledRelus
+        What every ReLU passes back.
     """
 
     def __init__(self, inputs: dict[str, Tensor]) -> None:
         self.inputs = inputs
         self.logits: dict[str, Tensor] = {}
         self.features: dict[str, Tensor] = {}
-        self._guided = False
-        self._relu_calls = 0
+        self.relus = RuledRelus()
         self._known: dict[tuple[str, str, int], Tensor] = {}
 
     def feature_gradient(self, view: str, target: int) -> Tensor:
@@ -38,17 +40,27 @@ class TracedPass:
         return self._gradient("features", view, target, self.features[view])
 
     def guided_gradient(self, view: str, target: int) -> Tensor:
-        """Gradient of y^c with respect to the input, negative parts removed at every ReLU, shape (n, *view shape)."""
-        self._guided = True
-        try:
-            return self._gradient("guided", view, target, self.inputs[view])[:, 0]
-        finally:
-            self._guided = False
+        """Gradient of y^c with respect to the input; every ReLU passes a positive gradient where its input is positive.
+
+        Shape (n, *view shape). Raises RuntimeError if the pass was opened without ``guided``.
+        """
+        return self._ruled_gradient("guided", view, target)
+
+    def deconvnet_gradient(self, view: str, target: int) -> Tensor:
+        """Gradient of y^c with respect to the input; every ReLU passes a positive gradient whatever its input was.
+
+        Shape (n, *view shape). Raises RuntimeError if the pass was opened without ``guided``.
+        """
+        return self._ruled_gradient("deconvnet", view, target)
 
     def release(self) -> None:
         """Let go of the graph, so that the next batch does not find its memory taken."""
         for kept in (self.inputs, self.logits, self.features, self._known):
             kept.clear()
+
+    def _ruled_gradient(self, rule: str, view: str, target: int) -> Tensor:
+        with self.relus.following(rule):
+            return self._gradient(rule, view, target, self.inputs[view])[:, 0]
 
     def _gradient(self, kind: str, view: str, target: int, source: Tensor) -> Tensor:
         key = (kind, view, target)
@@ -56,13 +68,6 @@ class TracedPass:
             score = self.logits[view][:, target].sum()  # subjects do not interact in eval mode: one pass serves all
             (self._known[key],) = torch.autograd.grad(score, source, retain_graph=True)
         return self._known[key]
-
-    def _guide(self, module: nn.Module, grad_output: Any) -> Any:
-        """Pass on positive gradients alone; a ReLU's own mask commutes with that, so before it is as good as after."""
-        return (torch.relu(grad_output[0]),) if self._guided else None
-
-    def _count_relu(self, module: nn.Module, args: Any, output: Tensor) -> None:
-        self._relu_calls += 1
 
 
 def choose_layers(
@@ -109,7 +114,7 @@ def traced_pass(
     layers : mapping of str to str
         For each view to trace, the block of ``net.encoders[view]`` whose output is F^k.
     guided : bool
-        Whether guided gradients will be asked for, and so every ReLU must be one that hooks can reach.
+        Whether guided or deconvnet gradients will be asked for, and so every ReLU must be one that hooks can reach.
 
     Raises
     ------
@@ -117,35 +122,47 @@ def traced_pass(
         If a traced layer has a single position, or guided gradients are wanted and a ReLU is functional or in place.
     """
     parameter = next(net.parameters())
-    modes = [(module, module.training) for module in net.modules()]
     devices = [parameter.device] if parameter.device.type == "cuda" else []
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.random.fork_rng(devices=devices))
-        stack.callback(_restore_modes, modes)
-        net.eval()
+        stack.enter_context(eval_mode(net))
         traced = TracedPass(
             {name: x.detach().to(parameter.device, copy=True).requires_grad_() for name, x in inputs.items()}
         )
         if guided:
-            for module in _find_relus(net, layers):
-                stack.callback(module.register_forward_hook(traced._count_relu).remove)
-                # a pre-hook: torch marks a module for good once it has had a full backward hook
-                stack.callback(module.register_full_backward_pre_hook(traced._guide).remove)
+            stack.enter_context(traced.relus.attached(net, layers))
         for view, layer in layers.items():
             stack.callback(_record(net, view, layer, traced.features).remove)
         stack.callback(traced.release)
         traced.logits = net(traced.inputs)
         _refuse_single_position(traced, layers)
         if guided:
-            _refuse_functional_relu(traced)
+            traced.relus.refuse_others(traced.logits.values())
         yield traced
 
 
-def _restore_modes(modes: list[tuple[nn.Module, bool]]) -> None:
-    for module, training in modes:
-        module.training = training
+@contextmanager
+def eval_mode(net: nn.Module) -> Iterator[None]:
+    """Put the network in eval mode inside the ``with`` block; every module's own mode comes back, also after an error.
+
+    Examples
+    --------
+    >>> net = nn.Dropout()
+    >>> with eval_mode(net):
+    ...     net.training
+    False
+    >>> net.training
+    True
+    """
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        net.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _record(net: nn.Module, view: str, layer: str, features: dict[str, Tensor]) -> torch.utils.hooks.RemovableHandle:
@@ -155,20 +172,6 @@ def _record(net: nn.Module, view: str, layer: str, features: dict[str, Tensor]) 
     return net.get_submodule(f"encoders.{view}.{layer}").register_forward_hook(keep)
 
 
-def _find_relus(net: nn.Module, layers: Mapping[str, str]) -> list[nn.Module]:
-    """All ReLU modules of the network, if guided backpropagation can be done with them."""
-    for view in layers:
-        if not any(isinstance(module, nn.ReLU) for module in net.get_submodule(f"encoders.{view}").modules()):
-            raise ValueError(
-                f"the encoder of view '{view}' has no nn.ReLU module, so guided backpropagation would be a plain "
-                "gradient; build it with nn.ReLU modules instead of functional calls"
-            )
-    in_place = [name for name, module in net.named_modules() if isinstance(module, nn.ReLU) and module.inplace]
-    if in_place:
-        raise ValueError(f"guided backpropagation cannot hook in-place ReLUs: {', '.join(in_place)}; set inplace=False")
-    return [module for module in net.modules() if isinstance(module, nn.ReLU)]
-
-
 def _refuse_single_position(traced: TracedPass, layers: Mapping[str, str]) -> None:
     for view, features in traced.features.items():
         if features[0, 0].numel() == 1:
@@ -176,20 +179,3 @@ def _refuse_single_position(traced: TracedPass, layers: Mapping[str, str]) -> No
                 f"layer '{layers[view]}' of view '{view}' has a single position, so its map would be constant; "
                 "choose an earlier layer"
             )
-
-
-def _refuse_functional_relu(traced: TracedPass) -> None:
-    """Compare the ReLUs in the graph with those that came from modules: a functional one would escape the hooks."""
-    pending = [logits.grad_fn for logits in traced.logits.values()]
-    seen = set()
-    while pending:
-        node = pending.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            pending += [parent for parent, _ in node.next_functions]
-    in_graph = sum("relu" in node.name().lower() for node in seen)
-    if in_graph > traced._relu_calls:
-        raise ValueError(
-            f"{in_graph - traced._relu_calls} of the network's {in_graph} ReLUs are functional calls or variants that "
-            "guided backpropagation cannot reach; use nn.ReLU modules"
-        )

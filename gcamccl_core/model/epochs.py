@@ -8,18 +8,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import nll_loss
+from torch.nn.functional import nll_loss, one_hot
 
-from gcamccl_core.model.losses import agreement_term, collaborative_loss, fit_term
+from gcamccl_core.model.losses import fusion_terms
 from gcamccl_core.model.networks import CollaborativeNet, fused_log_proba
-from gcamccl_core.model.recipe import RULES, Recipe
+from gcamccl_core.model.recipe import Recipe
 
 Part = tuple[dict[str, Tensor], Tensor]  # prepared inputs by view, and class numbers, of the same subjects
 HISTORY_COLUMNS = ["epoch", "part", "loss", "fit", "agreement", "cross_entropy", "accuracy"]
 SUBJECTS_AT_ONCE = 32  # without gradients: enough to be quick, few enough for any memory
 
 
-def predict_logits(net: CollaborativeNet, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def predict_logits(net: CollaborativeNet, inputs: Mapping[str, Tensor], features: bool = False) -> dict[str, Tensor]:
     """Logits without gradients, a few dozen subjects at a time; the network is left in eval mode.
 
     Parameters
@@ -28,16 +28,19 @@ def predict_logits(net: CollaborativeNet, inputs: Mapping[str, Tensor]) -> dict[
         The network.
     inputs : mapping of str to Tensor
         Every view, prepared, shape (n, 1, *view shape).
+    features : bool
+        Hand out the flattened features instead, see :meth:`.CollaborativeNet.features`.
 
     Returns
     -------
     dict of str to Tensor
-        Shape (n, n_classes), by view.
+        Shape (n, n_classes), or (n, 64) of features, by view.
     """
     net.eval()
+    forward = net.features if features else net
     n = len(next(iter(inputs.values())))
     with torch.inference_mode():
-        pieces = [net(_pick(inputs, positions)) for positions in torch.arange(n).split(SUBJECTS_AT_ONCE)]
+        pieces = [forward(_pick(inputs, positions)) for positions in torch.arange(n).split(SUBJECTS_AT_ONCE)]
     return {view: torch.cat([piece[view] for piece in pieces]) for view in net.views}
 
 
@@ -54,18 +57,20 @@ class Training:
         How.
     seed : int
         Of the order of the subjects.
+    n_labels : int
+        How many classes the label has.
     """
 
-    def __init__(self, net: CollaborativeNet, recipe: Recipe, seed: int) -> None:
-        self.net, self.recipe = net, recipe
+    def __init__(self, net: CollaborativeNet, recipe: Recipe, seed: int, n_labels: int = 2) -> None:
+        self.net, self.recipe, self.n_labels = net, recipe, n_labels
         self.optimiser = torch.optim.SGD(
             net.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, fused=True
         )
         self.shuffling = torch.Generator().manual_seed(seed)
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
-        self.selected = dict.fromkeys(RULES, 0)
-        self.least = dict.fromkeys(RULES, math.inf)
+        self.selected = dict.fromkeys(recipe.rules, 0)
+        self.least = dict.fromkeys(recipe.rules, math.inf)
         self.weights: dict[str, dict[str, Tensor]] = {}
 
     @property
@@ -86,7 +91,7 @@ class Training:
         logits, target = self._train(*train)
         self._record("train", logits, target)
         self._record("validation", predict_logits(self.net, validation[0]), validation[1])
-        for rule in RULES:
+        for rule in self.recipe.rules:
             value = self.history[-1][rule]
             if value < self.least[rule]:
                 self.least[rule], self.selected[rule] = value, self.epoch
@@ -98,11 +103,14 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate_at(self.epoch)
         order = torch.randperm(len(target), generator=self.shuffling)
-        batches = [batch for batch in order.split(self.recipe.batch_size) if len(batch) > 1]  # batch norm needs two
+        batches = [b for b in order.split(self.recipe.batch_size) if len(b) >= self.recipe.smallest_batch]
         seen = []
         for batch in batches:
-            logits = self.net(_pick(inputs, batch))
-            loss = collaborative_loss(logits, target[batch], self.recipe.agreement, self.recipe.output)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+                outputs = self.net(_pick(inputs, batch))
+            logits = {view: each.float() for view, each in outputs.items()}
+            fit, agreement = self._terms(logits, target[batch])
+            loss = fit + self.recipe.agreement * agreement
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
@@ -111,15 +119,22 @@ class Training:
             torch.cat(batches)
         ]
 
+    def _terms(self, outputs: Mapping[str, Tensor], target: Tensor) -> tuple[Tensor, Tensor]:
+        """Both terms of the recipe's loss."""
+        if self.recipe.fusion == "dcl":  # a regression: one column for two classes, one per class for more
+            target = (target if self.n_labels == 2 else one_hot(target, self.n_labels)).float()
+        return fusion_terms(self.recipe.fusion, outputs, target, self.recipe.output)
+
     def _record(self, part: str, logits: dict[str, Tensor], target: Tensor) -> None:
-        """Add a row to the history."""
-        output = self.recipe.output
-        fit, agreement = fit_term(logits, target, output).item(), agreement_term(logits, output).item()
-        log_proba = fused_log_proba(logits, output)
-        cross_entropy = nll_loss(log_proba, target).item()
-        accuracy = (log_proba.argmax(dim=1) == target).double().mean().item()
+        """Add a row to the history; DCL's and DCCA's terms are those of the whole part at once."""
+        fit, agreement = (term.item() for term in self._terms(logits, target))
+        cross_entropy = accuracy = None  # of a classifier, which DCL and DCCA have none of
+        if self.recipe.fusion == "collaborative":
+            log_proba = fused_log_proba(logits, self.recipe.output)
+            cross_entropy = nll_loss(log_proba, target).item()
+            accuracy = (log_proba.argmax(dim=1) == target).double().mean().item()
         loss = fit + self.recipe.agreement * agreement
-        if not (math.isfinite(loss) and math.isfinite(cross_entropy)):
+        if not all(math.isfinite(value) for value in (loss, cross_entropy or 0.0)):
             raise FloatingPointError(
                 f"the {part} loss is no longer finite in epoch {self.epoch}; lower learning_rate "
                 f"({self.recipe.learning_rate}) or look for extreme values in the views"
@@ -151,7 +166,7 @@ class Training:
             # laid out in memory like the parameter, as the optimiser itself would have made it
             buffer = torch.empty_like(parameter).copy_(groups["momentum"][name])
             self.optimiser.state[parameter]["momentum_buffer"] = buffer
-        self.weights = {rule: groups[rule] for rule in RULES}
+        self.weights = {rule: groups[rule] for rule in self.recipe.rules}
         self.epoch, self.history = rest["epoch"], rest["history"]
         self.selected, self.least = rest["selected"], rest["least"]
         self.shuffling.set_state(groups["random"]["shuffling"])

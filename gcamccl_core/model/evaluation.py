@@ -9,8 +9,9 @@ import pandas as pd
 import xarray as xr
 
 from gcamccl_core.data.cohort import view_names
-from gcamccl_core.model.comparators import score_predictions
+from gcamccl_core.model.comparators import ON_FEATURES, choose_setting, score_on_test
 from gcamccl_core.model.fitted import Fitted
+from gcamccl_core.model.scores import score_predictions
 
 FUSED = "gCAM-CCL"
 
@@ -34,8 +35,8 @@ def evaluate(
     Returns
     -------
     pandas.DataFrame
-        Columns as in :func:`.compare`: ``method``, ``split``, ``accuracy``, ``sensitivity``, ``specificity``, ``f1``,
-        ``auc``.
+        Columns as in :func:`.compare`: ``method``, ``split``, ``n_train``, ``n_test``, ``accuracy``, ``sensitivity``,
+        ``specificity``, ``f1``, ``auc``.
 
     Raises
     ------
@@ -63,5 +64,52 @@ def evaluate(
             parts |= {f"{FUSED}, {view} alone": [view] for view in view_names(cohort)}
         for method, views in parts.items():
             high = chosen.predict_proba(cohort, one.split.test, views=views).to_numpy()[:, 1]
-            rows.append({"method": method, "split": number, **score_predictions(label, high > 0.5, high)})
+            sizes = {"n_train": len(one.split.train), "n_test": len(one.split.test)}
+            rows.append({"method": method, "split": number, **sizes, **score_predictions(label, high > 0.5, high)})
+    return pd.DataFrame(rows)
+
+
+def evaluate_features(fitted: Sequence[Fitted], cohort: xr.Dataset, name: str = "CCL", seed: int = 0) -> pd.DataFrame:
+    """Score a support vector machine and a random forest on the features that each network has learnt.
+
+    Both are fitted on the network's training part, with the setting that does best on its validation part.
+
+    Parameters
+    ----------
+    fitted : sequence of Fitted
+        One network per split, trained by any loss: DCL for the paper's "CCL+SVM" and "CCL+RF".
+    cohort : xarray.Dataset
+        The cohort they were trained on; two classes.
+    name : str
+        What the features are called in the table.
+    seed : int
+        Of the forest.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Methods ``"<name>+SVM"`` and ``"<name>+RF"``, columns as in :func:`.compare`.
+
+    Raises
+    ------
+    ValueError
+        If a network's parts hold other than two classes.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.cohort import make_split
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> from gcamccl_core.model.training import Recipe, fit
+    >>> cohort = simulate_cohort(n_subjects=100, seed=0)
+    >>> fitted = fit(cohort, make_split(cohort), Recipe.features("dcl", epochs=1, batch_size=16), progress=False)
+    >>> evaluate_features([fitted], cohort)["method"].tolist()
+    ['CCL+SVM', 'CCL+RF']
+    """
+    label, rows = cohort["label"].to_numpy(), []
+    for number, one in enumerate(fitted):
+        features, split = one.features(cohort).to_numpy(), one.split
+        train, validation = ((features[part], label[part]) for part in (split.train, split.validation))
+        for reader, method in ON_FEATURES.items():
+            model = choose_setting(method, train, validation, seed)
+            rows.append({"method": f"{name}+{reader}", **score_on_test(model, features, label, split, number)})
     return pd.DataFrame(rows)

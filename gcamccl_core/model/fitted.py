@@ -15,7 +15,7 @@ from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.cohort import Split
 from gcamccl_core.model.epochs import HISTORY_COLUMNS, predict_logits
 from gcamccl_core.model.networks import CollaborativeNet, fused_log_proba, load_net, save_net
-from gcamccl_core.model.recipe import RULES, Recipe
+from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.provenance import write_json
 
 SUMMARY = "training.json"
@@ -28,13 +28,13 @@ class Fitted:
     Parameters
     ----------
     nets : dict of str to CollaborativeNet
-        In eval mode, at the epoch that each rule selects: ``"cross_entropy"`` and ``"loss"``.
+        In eval mode, at the epoch that each rule selects: ``"cross_entropy"`` and ``"loss"``, see :class:`.Recipe`.
     selected : dict of str to int
         Those epochs, counted from 1.
     history : pandas.DataFrame
-        One row per epoch and part (``"train"``, ``"validation"``): ``loss`` (Eq. 12), its terms ``fit`` and
-        ``agreement``, ``cross_entropy`` and ``accuracy`` of the fused prediction. Training rows are as seen while
-        training, with dropout.
+        One row per epoch and part (``"train"``, ``"validation"``): ``loss``, its terms ``fit`` and ``agreement``,
+        ``cross_entropy`` and ``accuracy`` of the fused prediction (missing with DCL and DCCA, which predict none).
+        Training rows are as seen while training, with dropout.
     recipe, split, seed
         What it was trained with.
     classes : list of str
@@ -78,7 +78,14 @@ class Fitted:
         -------
         pandas.DataFrame
             Index ``subject``, one column per class; rows sum to 1.
+
+        Raises
+        ------
+        ValueError
+            If there is no such view, or the network was trained by DCL or DCCA and has no classifier.
         """
+        if self.recipe.fusion != "collaborative":
+            raise ValueError(f"a network trained by {self.recipe.fusion} has no classifier; give its features() to one")
         logits = predict_logits(self.net, self.net.prepare(cohort, subjects))
         unknown = set(views or ()) - set(logits)
         if unknown:
@@ -87,6 +94,25 @@ class Fitted:
         ids = cohort["subject"].to_numpy() if subjects is None else cohort["subject"].to_numpy()[np.asarray(subjects)]
         proba = fused_log_proba(chosen, self.net.output).exp().cpu().numpy()
         return pd.DataFrame(proba, index=pd.Index(ids, name="subject"), columns=self.classes)
+
+    def features(self, cohort: xr.Dataset, subjects: Sequence[int] | np.ndarray | None = None) -> pd.DataFrame:
+        """Flattened features of all views, for a classifier of one's own.
+
+        Parameters
+        ----------
+        cohort, subjects
+            As in :meth:`predict_proba`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Index ``subject``, 64 columns per view, named ``"<view> <number>"``; not negative.
+        """
+        found = predict_logits(self.net, self.net.prepare(cohort, subjects), features=True)
+        ids = cohort["subject"].to_numpy() if subjects is None else cohort["subject"].to_numpy()[np.asarray(subjects)]
+        columns = [f"{view} {number}" for view, values in found.items() for number in range(values.shape[1])]
+        values = np.concatenate([each.cpu().numpy() for each in found.values()], axis=1)
+        return pd.DataFrame(values, index=pd.Index(ids, name="subject"), columns=columns)
 
 
 def save_fitted(fitted: Fitted, folder: Path, made: dict[str, object]) -> None:
@@ -118,7 +144,7 @@ def load_fitted(folder: Path, recipe: Recipe, split: Split, seed: int) -> Fitted
     ValueError
         If a file is truncated; the message names it.
     """
-    nets = {rule: load_net(folder / f"{rule}.safetensors") for rule in RULES}
+    nets = {rule: load_net(folder / f"{rule}.safetensors") for rule in recipe.rules}
     try:
         summary = json.loads((folder / SUMMARY).read_text())
         history, selected, classes = pd.DataFrame(summary["history"]), summary["selected"], summary["classes"]

@@ -35,7 +35,8 @@ class CollaborativeNet(nn.Module):
     views : mapping of str to tuple of int
         Shape of one subject's view: ``(side, side)`` for an image, ``(length,)`` for a vector.
     n_classes : int
-        Number of classes, C in Eq. 12.
+        Number of classes, C in Eq. 12. (With DCL and DCCA, what the heads hand out are latent variables, and this is
+        their number.)
     dropout : float
         Share of the activations dropped in the middle layers; 0.2 in Table II.
     output : {"softmax", "sigmoid"}
@@ -102,7 +103,20 @@ class CollaborativeNet(nn.Module):
         dict of str to Tensor
             Logits, shape (n, n_classes), by view.
         """
-        return {view: self.heads[view](self.encoders[view](inputs[view]).flatten(1)) for view in self.views}
+        return {view: self.heads[view](self._encode(view, inputs)) for view in self.views}
+
+    def features(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Flattened features of every view (f_flatten and s_flatten in Table IV), shape (n, 64), by view.
+
+        Parameters
+        ----------
+        inputs : mapping of str to Tensor
+            As in :meth:`forward`.
+        """
+        return {view: self._encode(view, inputs) for view in self.views}
+
+    def _encode(self, view: str, inputs: Mapping[str, Tensor]) -> Tensor:
+        return self.encoders[view](inputs[view]).flatten(1)
 
     def predict_proba(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Fused prediction: the mean over views of their class probabilities, shape (n, n_classes).

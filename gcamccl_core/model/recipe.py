@@ -8,6 +8,8 @@ from typing import Any
 from gcamccl_core.model.networks import OUTPUTS
 
 RULES = ("cross_entropy", "loss")
+FUSIONS = ("collaborative", "dcl", "dcca")
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,14 @@ class Recipe:
         rule's weights are kept beside them.
     patience : int or None
         Early stopping: epochs without a new least value before training ends; None trains all epochs.
+    fusion : {"collaborative", "dcl", "dcca"}
+        The loss: Eq. 12, or its forerunners Eq. 4 and Eq. 3, which join two views and leave the classifying to others.
+    latent : int
+        For DCL and DCCA: into how many latent variables each view is projected, at least 2; a batch holds twice as
+        many subjects or more.
+    precision : {"float32", "bfloat16"}
+        Of the convolutions while training; weights, losses and predictions are float32 either way. bfloat16 takes
+        about two thirds of the time on processors that compute with it.
 
     Raises
     ------
@@ -61,6 +71,9 @@ class Recipe:
     output: str = "softmax"
     select: str = "cross_entropy"
     patience: int | None = 100
+    fusion: str = "collaborative"
+    latent: int = 2
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         _refuse_unless(self.epochs >= 1, "epochs", "at least 1", self.epochs)
@@ -73,6 +86,23 @@ class Recipe:
         _refuse_unless(self.output in OUTPUTS, "output", " or ".join(OUTPUTS), self.output)
         _refuse_unless(self.select in RULES, "select", " or ".join(RULES), self.select)
         _refuse_unless(self.patience is None or self.patience >= 1, "patience", "at least 1 or None", self.patience)
+        _refuse_unless(self.fusion in FUSIONS, "fusion", " or ".join(FUSIONS), self.fusion)
+        _refuse_unless(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
+        if self.fusion != "collaborative":
+            _refuse_unless(self.latent >= 2, "latent", "at least 2", self.latent)
+            least = 2 * self.latent
+            _refuse_unless(self.batch_size >= least, "batch_size", f"at least twice latent, {least}", self.batch_size)
+            _refuse_unless(self.select in self.rules, "select", f"'loss' with {self.fusion}", self.select)
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Rules that can select an epoch: DCL and DCCA predict no class, so they have no cross-entropy."""
+        return RULES if self.fusion == "collaborative" else ("loss",)
+
+    @property
+    def smallest_batch(self) -> int:
+        """Fewest subjects in a step; a last batch with fewer is left out of that epoch."""
+        return 2 if self.fusion == "collaborative" else min(self.batch_size, 8 * self.latent)
 
     @classmethod
     def paper(cls, **changes: Any) -> Recipe:
@@ -86,6 +116,15 @@ class Recipe:
         ``changes`` replace single values.
         """
         return cls(**{"epochs": 33, "learning_rate": 1e-4, "patience": None, **changes})
+
+    @classmethod
+    def features(cls, fusion: str = "dcl", **changes: Any) -> Recipe:
+        """Train features for other classifiers, by DCL ("CCL" in Table III) or DCCA, in batches that these can use.
+
+        Batch size and learning rate had the least validation loss of a few tried on a simulated cohort of its own.
+        ``changes`` replace single values.
+        """
+        return cls.demo(**{"fusion": fusion, "select": "loss", "batch_size": 64, "learning_rate": 1e-3, **changes})
 
     def learning_rate_at(self, epoch: int) -> float:
         """Learning rate of an epoch, counted from 1."""

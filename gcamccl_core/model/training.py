@@ -19,8 +19,8 @@ from gcamccl_core.model.checkpoint import read_tensors, write_tensors
 from gcamccl_core.model.epochs import Training
 from gcamccl_core.model.fitted import SUMMARY, Fitted, load_fitted, save_fitted
 from gcamccl_core.model.networks import CollaborativeNet
-from gcamccl_core.model.recipe import RULES, Recipe
-from gcamccl_core.provenance import fingerprint, hash_core, hash_data, resolve, stamp
+from gcamccl_core.model.recipe import Recipe
+from gcamccl_core.provenance import fingerprint, hash_data, hash_module, resolve, stamp
 
 PARTS = ("train", "validation", "test")
 CHECKPOINT = "checkpoint.safetensors"
@@ -35,7 +35,7 @@ def fit(
     progress: bool = True,
     checkpoint_every: int = 10,
 ) -> Fitted:
-    """Train the collaborative network on all of the cohort's views by Eq. 12.
+    """Train the collaborative network on all of the cohort's views, by Eq. 12 or what the recipe takes instead.
 
     Parameters
     ----------
@@ -110,9 +110,10 @@ def fit_many(
         raise ValueError(f"splits and seeds go in pairs, at least one; got {len(splits)} and {len(seeds)}")
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
+    _check_fusion(cohort, splits, recipe)
     for split in splits:
         _check_split(cohort, split, recipe)
-    data, code = (hash_data(cohort), hash_core("model")) if out is not None else (None, None)
+    data, code = (hash_data(cohort), hash_module(__name__, "model")) if out is not None else (None, None)
     fits: list[Fitted] = []
     bar = tqdm(zip(splits, seeds, strict=True), "networks", len(seeds), disable=not progress or len(seeds) == 1)
     for split, seed in bar:
@@ -142,8 +143,9 @@ def _train(
     views = {name: cohort[name].shape[1:] for name in view_names(cohort)}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        net = CollaborativeNet(views, len(classes), recipe.dropout, recipe.output).fit_scaling(cohort, split.train)
-        training = Training(net, recipe, seed)
+        n_outputs = len(classes) if recipe.fusion == "collaborative" else recipe.latent
+        net = CollaborativeNet(views, n_outputs, recipe.dropout, recipe.output).fit_scaling(cohort, split.train)
+        training = Training(net, recipe, seed, len(classes))
         if folder is not None and (folder / CHECKPOINT).is_file():
             training.restore(*read_tensors(folder / CHECKPOINT))
         train, validation = (
@@ -156,11 +158,12 @@ def _train(
             while not training.finished:
                 training.run_epoch(train, validation)
                 last = training.history[-1]
-                bar.set_postfix(loss=f"{training.history[-2]['loss']:.3f}", accuracy=f"{last['accuracy']:.2f}")
+                shown = {} if last["accuracy"] is None else {"accuracy": f"{last['accuracy']:.2f}"}
+                bar.set_postfix(loss=f"{training.history[-2]['loss']:.3f}", **shown)
                 bar.update()
                 if folder is not None and training.epoch % checkpoint_every == 0:
                     write_tensors(folder / CHECKPOINT, *training.state())
-    nets = {rule: copy.deepcopy(net).eval() for rule in RULES}
+    nets = {rule: copy.deepcopy(net).eval() for rule in recipe.rules}
     for rule, selected in nets.items():
         selected.load_state_dict(training.weights[rule])
     return Fitted(nets, training.selected, pd.DataFrame(training.history), recipe, split, seed, classes)
@@ -168,6 +171,21 @@ def _train(
 
 def _as_lists(split: Split) -> dict[str, list[int]]:
     return {part: np.asarray(getattr(split, part)).tolist() for part in PARTS}
+
+
+def _check_fusion(cohort: xr.Dataset, splits: Sequence[Split], recipe: Recipe) -> None:
+    """Refuse what DCL and DCCA cannot be computed on."""
+    if recipe.fusion == "collaborative":
+        return
+    views = view_names(cohort)
+    if len(views) != 2:
+        raise ValueError(f"{recipe.fusion} joins two views; the cohort has {len(views)}: {name_some(views)}")
+    for split in splits:
+        if len(split.validation) < 2 * recipe.latent:
+            raise ValueError(
+                f"{len(split.validation)} validation subjects are fewer than twice latent, {2 * recipe.latent}; "
+                "lower latent or give the validation part more"
+            )
 
 
 def _check_split(cohort: xr.Dataset, split: Split, recipe: Recipe) -> None:

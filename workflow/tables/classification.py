@@ -1,60 +1,173 @@
-"""Table III on simulated people: the network, by either rule for its epoch, beside the classical classifiers."""
+"""Table III, regenerated: every classifier of the paper on the same splits, both views together and each alone."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
+from functools import lru_cache, partial
+from typing import Any
+
 import pandas as pd
-from tqdm.std import tqdm
+import xarray as xr
 
-from gcamccl_core.data.cohort import make_split
-from gcamccl_core.data.simulation import simulate_cohort
-from gcamccl_core.model.comparators import compare
-from gcamccl_core.model.evaluation import FUSED, evaluate
-from gcamccl_core.model.recipe import RULES, Recipe
-from gcamccl_core.model.training import fit_many
+from gcamccl_core.data.cohort import Split, make_splits
+from gcamccl_core.data.sources import open_cohort
+from gcamccl_core.model.comparators import METHODS, compare
+from gcamccl_core.model.evaluation import FUSED, evaluate, evaluate_features
+from gcamccl_core.model.recipe import Recipe
+from gcamccl_core.model.scores import compare_paired, summarise
+from gcamccl_core.model.training import fit
+from gcamccl_core.provenance import code_of, hash_data, hash_module
+from gcamccl_core.store import TABLE, cached
+from workflow.units import run_units
 
-ROOMS = ("data", "model")
-PARAMETERS = {
-    "regimes": ["clear", "realistic", "scattered", "null"],
-    "n_subjects": 854,
+SHARED: dict[str, Any] = {
     "n_splits": 20,
     "seed": 0,
-    "epochs": Recipe.demo().epochs,
+    "scheme": "subjects",
+    "independent": False,
+    "precision": "bfloat16",
+}
+TABLES: dict[str, dict[str, Any]] = {
+    f"classification_{regime}": {**SHARED, "source": {"cohort": "simulated", "regime": regime}}
+    for regime in ("clear", "realistic", "scattered")
+}
+TABLES["classification_null"] = {
+    **SHARED,
+    "source": {"cohort": "simulated", "regime": "null"},
+    "independent": True,  # a cohort of its own for every split: the leakage test
+}
+TABLES |= {
+    f"classification_abide_{label}": {**SHARED, "source": {"cohort": "abide", "label": label}}
+    for label in ("fiq", "age", "sex", "diagnosis")
 }
 
 
 def make(
-    models: str, regimes: list[str], n_subjects: int, n_splits: int, seed: int, epochs: int
-) -> tuple[pd.DataFrame, dict[str, float]]:
-    """Score all methods on the same splits of one cohort per regime.
+    store: str,
+    jobs: int,
+    source: Mapping[str, Any],
+    n_splits: int,
+    seed: int,
+    scheme: str,
+    independent: bool,
+    precision: str,
+) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Score all methods on the same splits of one cohort, or on one split each of as many cohorts.
 
     Parameters
     ----------
-    models : str
-        Folder that keeps the trained networks, so that a stopped run goes on.
+    store : str
+        Folder that keeps networks and scores, so that a stopped run goes on.
+    jobs : int
+        Processes at work at once.
+    source : mapping
+        What :func:`.open_cohort` takes.
+    n_splits, seed, scheme
+        As in :func:`.make_splits`; the k-th network starts from seed + k.
+    independent : bool
+        Simulate a cohort per split, with the seed of the split.
+    precision : str
+        Of the networks' training, see :class:`.Recipe`.
 
     Returns
     -------
     table : pandas.DataFrame
-        Columns of :func:`.compare`, and ``regime`` and ``rule`` (which epoch of a network; empty for the others).
+        Columns of :func:`.compare`.
     numbers : dict
-        Mean accuracies for the prose, as ``classification_<regime>_<network | network_paper_rule | svm>``.
+        For the prose, see :func:`quotable`.
     """
-    parts = []
-    for regime in tqdm(regimes, "regimes"):
-        cohort = simulate_cohort(n_subjects, regime, seed)
-        splits = [make_split(cohort, seed=seed + number) for number in range(n_splits)]
-        fitted = fit_many(
-            cohort, splits, [seed + number for number in range(n_splits)], Recipe.demo(epochs=epochs), models
-        )
-        scored = [evaluate(fitted, cohort, select=rule).assign(rule=rule) for rule in RULES]
-        scored.append(compare(cohort, splits, seed=seed).assign(rule=""))
-        parts.append(pd.concat(scored).assign(regime=regime))
-    table = pd.concat(parts, ignore_index=True)
-    means = table.groupby(["regime", "method", "rule"])["accuracy"].mean()
-    named = {"network": (FUSED, "cross_entropy"), "network_paper_rule": (FUSED, "loss"), "svm": ("linear SVM", "")}
-    numbers = {
-        f"classification_{regime}_{name}": round(float(means[(regime, *which)]), 3)
-        for regime in regimes
-        for name, which in named.items()
-    }
-    return table.round(6), numbers
+    work = partial(score_split, store, dict(source), seed, scheme, independent, precision)
+    table = pd.concat(run_units(work, range(n_splits), jobs), ignore_index=True)
+    label = source.get("regime") or f"abide_{source['label']}"
+    return table.round(6), quotable(f"classification_{label}", table, independent)
+
+
+def score_split(
+    store: str,
+    source: dict[str, Any],
+    seed: int,
+    scheme: str,
+    independent: bool,
+    precision: str,
+    number: int,
+) -> pd.DataFrame:
+    """Score all methods on one split; what is in the store is not computed again."""
+    cohort_seed = seed + number if independent else seed
+    cohort = open_once(**source, seed=cohort_seed)
+    split = make_splits(cohort, 1, scheme, seed + number)[0]
+    return score_methods(store, cohort, split, number, seed + number, precision)
+
+
+def score_methods(
+    store: str, cohort: xr.Dataset, split: Split, number: int, seed: int, precision: str, views_alone: bool = True
+) -> pd.DataFrame:
+    """Score gCAM-CCL, features of DCL and of Eq. 12 with other readers, and the classical classifiers."""
+    key = {"data": hash_data(cohort), "split": split, "number": number, "seed": seed, "views_alone": views_alone}
+    modules = [hash_module(f"gcamccl_core.model.{name}") for name in ("evaluation", "training")]
+    networks = cached(
+        store,
+        "scores",
+        {**key, "precision": precision, "code": [code_of(inspect.getsource(_score_networks)), *modules]},
+        lambda: _score_networks(store, cohort, split, number, seed, precision, views_alone),
+        TABLE,
+    )
+    classical = cached(
+        store,
+        "scores",
+        {**key, "methods": list(METHODS), "code": hash_module("gcamccl_core.model.comparators")},
+        lambda: compare(cohort, [split], seed=seed, progress=False, views_alone=views_alone),
+        TABLE,
+    )
+    return pd.concat([networks, classical.assign(split=number)], ignore_index=True)
+
+
+def _score_networks(
+    store: str, cohort: xr.Dataset, split: Split, number: int, seed: int, precision: str, views_alone: bool
+) -> pd.DataFrame:
+    train = partial(fit, cohort, split, seed=seed, out=f"{store}/models", progress=False)
+    ours, dcl = train(Recipe.demo(precision=precision)), train(Recipe.features("dcl", precision=precision))
+    published = evaluate([ours], cohort, select="loss", views_alone=False)
+    parts = [
+        evaluate([ours], cohort, views_alone=views_alone),
+        published.assign(method=f"{FUSED}, epoch by Eq. 12"),
+        evaluate_features([dcl], cohort, "CCL", seed),
+        evaluate_features([ours], cohort, "CCL by Eq. 12", seed),
+    ]
+    return pd.concat(parts, ignore_index=True).assign(split=number)
+
+
+@lru_cache(maxsize=1)
+def open_once(**source: Any) -> xr.Dataset:
+    """Open a cohort and keep it: a process scores many splits of the same."""
+    return open_cohort(**source, progress=False)
+
+
+def quotable(prefix: str, table: pd.DataFrame, independent: bool = False) -> dict[str, object]:
+    """Give the numbers that prose may quote, named by table, method, measure and what is said of it.
+
+    Examples
+    --------
+    >>> scores = {"method": "linear SVM", "split": [0, 1], "n_train": 70, "n_test": 15, "accuracy": [0.7, 0.8]}
+    >>> quotable("clear", pd.DataFrame(scores))["clear_linear_svm_accuracy"]
+    '0.75'
+    """
+    numbers: dict[str, object] = {f"{prefix}_n_splits": int(table["split"].nunique())}
+    for row in summarise(table, independent).itertuples():
+        name = f"{prefix}_{slug(str(row.method))}_{row.measure}"
+        numbers |= {name: f"{row.mean:.2f}", f"{name}_interval": f"{row.low:.2f} to {row.high:.2f}"}
+    if FUSED in set(table["method"]):
+        for row in compare_paired(table, FUSED).itertuples():
+            numbers[f"{prefix}_{slug(str(row.method))}_behind"] = f"{row.difference:+.2f}"
+    return numbers
+
+
+def slug(name: str) -> str:
+    """Write a method's name as part of a number's name.
+
+    Examples
+    --------
+    >>> slug("CCL by Eq. 12+SVM")
+    'ccl_by_eq_12_svm'
+    """
+    return "_".join("".join(letter if letter.isalnum() else " " for letter in name.lower()).split())

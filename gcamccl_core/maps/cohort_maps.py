@@ -1,0 +1,130 @@
+"""Activation maps of many subjects: all views, classes and methods, with one forward pass per batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from tqdm.std import tqdm
+
+from gcamccl_core.data.cohort import class_names
+from gcamccl_core.maps.cam_head import CamHead
+from gcamccl_core.maps.dataset import label_maps, write_maps
+from gcamccl_core.maps.hooks import choose_layers, traced_pass
+from gcamccl_core.maps.map_rules import choose_rules, needs_relu_rules
+from gcamccl_core.model.networks import CollaborativeNet
+
+METHODS = ("grad_cam", "grad_cam_relu", "guided_backprop", "guided_grad_cam", "class_contrast")
+
+
+def compute_maps(
+    net: CollaborativeNet,
+    cohort: xr.Dataset,
+    methods: Sequence[str] = METHODS,
+    layers: Mapping[str, str] | None = None,
+    subjects: Sequence[int] | np.ndarray | None = None,
+    batch_size: int = 16,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    cam_head: CamHead | None = None,
+) -> xr.Dataset:
+    """Compute the maps of all views, classes and methods, with one forward pass per batch of subjects.
+
+    Maps are computed in eval mode, and belong on subjects that the model was not trained on: pass the positions of
+    the test part. The network is left exactly as it was found.
+
+    Parameters
+    ----------
+    net : CollaborativeNet
+        A trained network with its scaling fitted.
+    cohort : xarray.Dataset
+        Holds every view of the network.
+    methods : sequence of str
+        Some of ``METHODS``: ``grad_cam`` (Eq. 7-8), ``grad_cam_relu`` (Eq. 10), ``guided_backprop``,
+        ``guided_grad_cam`` (Eq. 9 with Eq. 10), ``class_contrast``; also ``guided_grad_cam_plain`` (Eq. 9 with Eq. 7),
+        ``deconvnet``, and ``cam`` (Eq. 6), which needs ``cam_head``.
+    layers : mapping of str to str, optional
+        Block by view, as in ``{"fc": "conv2"}``; ``net.default_layer(view)`` otherwise.
+    subjects : array of int, optional
+        Positions along ``subject``; every labelled subject if None.
+    batch_size : int
+        Subjects per forward pass.
+    out : path, optional
+        A netCDF file to write, whole or not at all.
+    overwrite : bool
+        Replace ``out`` if it is there.
+    progress : bool
+        Show a progress bar.
+    cam_head : CamHead, optional
+        From :func:`.retrain_cam_head`, on the same layers; ``cam`` alone needs it.
+
+    Returns
+    -------
+    xarray.Dataset
+        Per view float32 (subject, target_class, map_method, *view dims), beside an image ``<view>_symmetric``, the mean
+        of map and transpose. Coordinates: those of the views, ``label`` (subject) and what
+        the cohort knows along ``roi``. Choose a method with ``maps.sel(map_method="grad_cam")``. (Not ``method``, since
+        ``sel(method=...)`` is an option of xarray's own.)
+
+    Raises
+    ------
+    ValueError
+        If a method, layer or subject does not exist, classes of network and cohort differ in number, ``cam`` has no
+        head or one of other layers, or a map is not finite.
+    FileExistsError
+        If ``out`` is there and ``overwrite`` is False.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort = simulate_cohort(n_subjects=40, seed=0)
+    >>> net = CollaborativeNet({view: cohort[view].shape[1:] for view in ("fc", "snp")}).fit_scaling(cohort, range(30))
+    >>> maps = compute_maps(net, cohort, methods=["grad_cam"], subjects=[30, 31], progress=False)
+    >>> maps["snp"].dims
+    ('subject', 'target_class', 'map_method', 'locus')
+    """
+    chosen = choose_layers(net, layers)
+    rules = choose_rules(methods, cam_head)
+    if "cam" in rules and cam_head is not None:
+        cam_head.check(net, chosen)
+    positions = _check_request(net, cohort, subjects, batch_size)
+    if out is not None and Path(out).exists() and not overwrite:
+        raise FileExistsError(f"{out} exists; choose another name or pass overwrite=True")
+    shape = (len(positions), net.n_classes, len(methods))
+    values = {view: np.empty((*shape, *net.views[view]), dtype=np.float32) for view in net.views}
+    for start in tqdm(range(0, len(positions), batch_size), desc="activation maps", unit="batch", disable=not progress):
+        batch = slice(start, start + batch_size)
+        inputs = net.prepare(cohort, positions[batch])
+        with traced_pass(net, inputs, chosen, guided=needs_relu_rules(methods)) as traced:
+            for view in net.views:
+                for target in range(net.n_classes):
+                    for number, method in enumerate(methods):
+                        found = rules[method](traced, view, target)
+                        values[view][batch, target, number] = found.detach().cpu().numpy()
+    maps = label_maps(values, cohort.isel(subject=positions), methods, chosen)
+    if out is not None:
+        write_maps(maps, out, overwrite)
+    return maps
+
+
+def _check_request(
+    net: CollaborativeNet,
+    cohort: xr.Dataset,
+    subjects: Sequence[int] | np.ndarray | None,
+    batch_size: int,
+) -> np.ndarray:
+    """Positions of the subjects to map, if everything asked for exists."""
+    if len(class_names(cohort)) != net.n_classes:
+        raise ValueError(f"the network has {net.n_classes} classes, the cohort {len(class_names(cohort))}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    positions = np.flatnonzero(cohort["label"].to_numpy() >= 0) if subjects is None else np.asarray(subjects)
+    n = cohort.sizes["subject"]
+    if positions.ndim != 1 or not len(positions) or not np.issubdtype(positions.dtype, np.integer):
+        raise ValueError("subjects must be a list of integer positions, at least one; a boolean mask is none")
+    if positions.min() < 0 or positions.max() >= n:
+        raise ValueError(f"subjects must be positions from 0 to {n - 1}; got {positions.min()} to {positions.max()}")
+    return positions

@@ -1,0 +1,129 @@
+"""Fusion before gCAM-CCL: the same network trained by DCCA, DCL and Eq. 12, with small and with large batches."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from itertools import product
+from typing import Any
+
+import pandas as pd
+import torch
+
+from gcamccl_core.data.cohort import Split, make_split
+from gcamccl_core.data.fewer_regions import keep_regions
+from gcamccl_core.model.comparators import ON_FEATURES, choose_setting, rank_subjects, score_on_test
+from gcamccl_core.model.epochs import predict_logits
+from gcamccl_core.model.evaluation import evaluate
+from gcamccl_core.model.fitted import Fitted
+from gcamccl_core.model.losses import canonical_correlations
+from gcamccl_core.model.recipe import FUSIONS, Recipe
+from gcamccl_core.model.scores import score_predictions
+from gcamccl_core.model.training import fit
+from gcamccl_core.provenance import hash_data, hash_module
+from gcamccl_core.store import TABLE, cached
+from workflow.tables.classification import open_once
+from workflow.units import run_units
+
+TABLES: dict[str, dict[str, Any]] = {
+    "batch_size": {
+        "source": {"cohort": "simulated", "regime": "clear", "seed": 0},
+        "n_regions": 48,  # networks of seconds: 240 are trained
+        "n_splits": 5,
+        "seed": 0,
+        "batch_sizes": [4, 16, 64, 239],  # 239: all training subjects
+        "learning_rates": [1e-4, 1e-3, 1e-2],
+        "epochs": 33,
+    }
+}
+
+
+def make(
+    store: str,
+    jobs: int,
+    source: dict[str, Any],
+    n_regions: int,
+    n_splits: int,
+    seed: int,
+    batch_sizes: list[int],
+    learning_rates: list[float],
+    epochs: int,
+) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Train by every loss and batch size, with the learning rate that does best on the validation part.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        One row per ``fusion``, ``batch_size``, ``reader`` ("SVM" on the features of both views; "softmax", the
+        network's own, for Eq. 12) and ``split``: the chosen ``learning_rate``, the scores of :func:`.compare`, and
+        ``correlation``, the mean canonical correlation of the two views' outputs in the test part.
+    numbers : dict
+        Mean accuracy, as ``batch_size_<fusion>_<batch size>_<reader>``.
+    """
+    work = partial(score_unit, store, source, n_regions, seed, learning_rates, epochs)
+    units = list(product(FUSIONS, batch_sizes, range(n_splits)))
+    table = pd.concat(run_units(work, units, jobs), ignore_index=True)
+    means = table.groupby(["fusion", "batch_size", "reader"])["accuracy"].mean()
+    names = ("_".join(map(str, key)).lower() for key in means.index)
+    return table.round(6), {f"batch_size_{name}": f"{mean:.2f}" for name, mean in zip(names, means, strict=True)}
+
+
+def score_unit(
+    store: str,
+    source: dict[str, Any],
+    n_regions: int,
+    seed: int,
+    learning_rates: list[float],
+    epochs: int,
+    unit: tuple[str, int, int],
+) -> pd.DataFrame:
+    """Score one loss, batch size and split; what is in the store is not computed again."""
+    fusion, batch_size, number = unit
+    cohort = keep_regions(open_once(**source), n_regions)
+    split = make_split(cohort, seed=seed + number)
+    recipe = Recipe.demo if fusion == "collaborative" else partial(Recipe.features, fusion)
+    size = min(batch_size, len(split.train))
+
+    def train_and_score() -> pd.DataFrame:
+        tried = []
+        for rate in learning_rates:
+            with warnings.catch_warnings():  # small batches are what is studied here
+                warnings.simplefilter("ignore", UserWarning)
+                chosen = recipe(epochs=epochs, batch_size=size, learning_rate=rate)
+                fitted = fit(cohort, split, chosen, seed=seed + number, progress=False)
+            tried.append(_score(fitted, cohort, split).assign(learning_rate=rate))
+        best = (
+            pd.concat(tried, ignore_index=True)
+            .sort_values("validation_auc", ascending=False, kind="stable")
+            .groupby("reader")
+            .head(1)
+        )
+        return (
+            best.drop(columns="validation_auc")
+            .reset_index(drop=True)
+            .assign(fusion=fusion, batch_size=batch_size, split=number)
+        )
+
+    key = {"data": hash_data(cohort), "unit": unit, "seed": seed, "rates": learning_rates, "epochs": epochs}
+    code = [hash_module(f"gcamccl_core.model.{name}") for name in ("evaluation", "training")]
+    return cached(store, "batch_size", {**key, "code": code}, train_and_score, TABLE)
+
+
+def _score(fitted: Fitted, cohort: Any, split: Split) -> pd.DataFrame:
+    """Score a network by each reader, on the validation part to choose and on the test part to report."""
+    label, features = cohort["label"].to_numpy(), fitted.features(cohort).to_numpy()
+    train, validation = ((features[part], label[part]) for part in (split.train, split.validation))
+    reader = choose_setting(ON_FEATURES["SVM"], train, validation)
+    scores = score_predictions(validation[1], reader.predict(validation[0]), rank_subjects(reader, validation[0]))
+    rows = [{"reader": "SVM", "validation_auc": scores["auc"], **score_on_test(reader, features, label, split, 0)}]
+    if fitted.recipe.fusion == "collaborative":
+        high = fitted.predict_proba(cohort, split.validation).to_numpy()[:, 1]
+        own = evaluate([fitted], cohort, views_alone=False).drop(columns="method").iloc[0].to_dict()
+        chosen = score_predictions(validation[1], high > 0.5, high)["auc"]
+        rows.append({"reader": "softmax", "validation_auc": chosen, **own})
+    outputs = predict_logits(fitted.net, fitted.net.prepare(cohort, split.test))
+    if fitted.recipe.fusion == "collaborative":  # logits of C classes, of which only differences count
+        outputs = {view: (values[:, 1:] - values[:, :1]) for view, values in outputs.items()}
+    with torch.no_grad():
+        correlation = canonical_correlations(*outputs.values()).mean().item()
+    return pd.DataFrame(rows).assign(correlation=correlation)

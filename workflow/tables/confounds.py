@@ -1,0 +1,64 @@
+"""Confounds and groups: what site, age, sex and head motion do to every method on ABIDE."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from gcamccl_core.data.cohort import make_splits
+from gcamccl_core.data.confounds import remove_confounds
+from gcamccl_core.model.scores import summarise
+from workflow.tables.classification import open_once, score_methods, slug
+from workflow.units import run_units
+
+OPTIONS: dict[str, tuple[str, list[str]]] = {  # name: how subjects are divided, what is removed
+    "random splits": ("subjects", []),
+    "random splits, site removed": ("subjects", ["group"]),
+    "random splits, age, sex and motion removed": ("subjects", ["age", "sex", "motion"]),
+    "random splits, all four removed": ("subjects", ["group", "age", "sex", "motion"]),
+    "sites kept together": ("groups", []),
+    "sites kept together, all four removed": ("groups", ["group", "age", "sex", "motion"]),
+    "leave one site out": ("leave one group out", []),
+}
+TABLES: dict[str, dict[str, Any]] = {
+    "confounds_abide_fiq": {"label": "fiq", "n_splits": 10, "seed": 0, "precision": "bfloat16"}
+}
+
+
+def make(
+    store: str, jobs: int, label: str, n_splits: int, seed: int, precision: str
+) -> tuple[pd.DataFrame, dict[str, object]]:
+    """Score all methods under every option.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        Columns of :func:`.compare`, and ``option``.
+    numbers : dict
+        Mean accuracy and AUC, as ``confounds_<option>_<method>_<measure>``.
+    """
+    cohort = open_once(cohort="abide", label=label)
+    units = []
+    for option, (scheme, _) in OPTIONS.items():
+        units += [(option, number) for number in range(len(make_splits(cohort, n_splits, scheme, seed)))]
+    work = partial(score_option, store, label, n_splits, seed, precision)
+    table = pd.concat(run_units(work, units, jobs), ignore_index=True)
+    numbers: dict[str, object] = {}
+    for option, scores in table.groupby("option", sort=False):
+        for row in summarise(scores).itertuples():
+            numbers[f"confounds_{slug(str(option))}_{slug(str(row.method))}_{row.measure}"] = f"{row.mean:.2f}"
+    return table.round(6), numbers
+
+
+def score_option(
+    store: str, label: str, n_splits: int, seed: int, precision: str, unit: tuple[str, int]
+) -> pd.DataFrame:
+    """Score all methods on one split under one option; confounds are removed as the training part has them."""
+    option, number = unit
+    scheme, confounds = OPTIONS[option]
+    cohort = open_once(cohort="abide", label=label)
+    split = make_splits(cohort, n_splits, scheme, seed)[number]
+    cleaned = remove_confounds(cohort, split.train, [n for n in confounds if n != label]) if confounds else cohort
+    return score_methods(store, cleaned, split, number, seed + number, precision).assign(option=option)
