@@ -46,8 +46,8 @@ notebooks: setup ## Execute the notebooks with the demo profile and keep their o
 	@$(SNAKEMAKE) notebooks
 	@python -m workflow.keep
 
-results: setup ## Compute the tables of long runs into results/ (hours)
-	@python -m workflow.results
+results: setup ## Compute the tables of long runs into results/ (hours; TABLE=name for one, JOBS=n processes)
+	@python -m workflow.results $(TABLE) $(if $(JOBS),--jobs $(JOBS))
 
 status: setup ## Say which notebooks, runs and tables are stale
 	@python -m workflow.status
