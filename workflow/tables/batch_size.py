@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from functools import partial
 from itertools import product
@@ -20,7 +21,7 @@ from gcamccl_core.model.losses import canonical_correlations
 from gcamccl_core.model.recipe import FUSIONS, Recipe
 from gcamccl_core.model.scores import score_predictions
 from gcamccl_core.model.training import fit
-from gcamccl_core.provenance import hash_data, hash_module
+from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
 from workflow.tables.classification import open_once
 from workflow.units import run_units
@@ -106,6 +107,7 @@ def score_unit(
 
     key = {"data": hash_data(cohort), "unit": unit, "seed": seed, "rates": learning_rates, "epochs": epochs}
     code = [hash_module(f"gcamccl_core.model.{name}") for name in ("evaluation", "training")]
+    code += [code_of(inspect.getsource(function)) for function in (score_unit, _score)]
     return cached(store, "batch_size", {**key, "code": code}, train_and_score, TABLE)
 
 

@@ -158,7 +158,7 @@ def quotable(prefix: str, table: pd.DataFrame, independent: bool = False) -> dic
         numbers |= {name: f"{row.mean:.2f}", f"{name}_interval": f"{row.low:.2f} to {row.high:.2f}"}
     if FUSED in set(table["method"]):
         for row in compare_paired(table, FUSED).itertuples():
-            numbers[f"{prefix}_{slug(str(row.method))}_behind"] = f"{row.difference:+.2f}"
+            numbers[f"{prefix}_ours_less_{slug(str(row.method))}"] = f"{row.difference:+.2f}"
     return numbers
 
 
