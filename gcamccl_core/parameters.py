@@ -61,7 +61,7 @@ CATALOGUE: dict[str, Parameter] = {
     "split_scheme": Parameter(
         str, "who may be on both sides of a split", ("groups", "subjects", "leave one group out")
     ),
-    "confounds": Parameter(str, "what to remove from the views, by the training part: names with commas, or nothing"),
+    "confounds": Parameter(str, "what to remove from the views by the training part: names, commas"),
     "n_regions": Parameter(int, "how many regions the small networks see", bounds=(20, 264)),
     "run_folder": Parameter(str, "where models, maps and figures are kept"),
     "method": Parameter(str, "which activation map to select from", METHODS),

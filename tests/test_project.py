@@ -189,11 +189,23 @@ def test_only_papers_that_the_book_cites_are_in_its_references():
     assert cited <= known
 
 
+def example_of(word):
+    """The code on the page about one's own run that holds a word."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "book" / "rerun.md").read_text(), re.DOTALL)
+    return next(block for block in blocks if word in block)
+
+
+def test_the_code_for_scikit_learn_runs():
+    namespace = {}
+    exec(compile(example_of("cross_validate(").replace("epochs=3", "epochs=1"), "rerun.md", "exec"), namespace)
+    assert len(namespace["scores"]["test_score"]) == 3
+
+
 def test_the_code_for_ones_own_cohort_runs(tmp_path, monkeypatch):
     import numpy as np
     import pandas as pd
 
-    code = re.search(r"```python\n(.*?)```", (ROOT / "book" / "rerun.md").read_text(), re.DOTALL)[1]
+    code = example_of("assemble_cohort(")
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     ids = [f"{n:03d}" for n in range(20)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from functools import lru_cache, partial
+from textwrap import dedent
 from typing import Any
 
 import pandas as pd
@@ -108,7 +109,7 @@ def score_methods(
     networks = cached(
         store,
         "scores",
-        {**key, "precision": precision, "code": [code_of(inspect.getsource(_score_networks)), *modules]},
+        {**key, "precision": precision, "code": [code_of(dedent(inspect.getsource(_score_networks))), *modules]},
         lambda: _score_networks(store, cohort, split, number, seed, precision, views_alone),
         TABLE,
     )
