@@ -1,4 +1,4 @@
-"""How a network is trained: the hyper-parameters of Table II, and a quicker recipe that ends in the same place."""
+"""How a network is trained: the hyper-parameters of Table II, and a quicker recipe whose learning rates sum alike."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class Recipe:
         For DCL and DCCA: into how many latent variables each view is projected, at least 2; a batch holds twice as
         many subjects or more.
     precision : {"float32", "bfloat16"}
-        Of the convolutions while training; weights, losses and predictions are float32 either way. bfloat16 takes
-        about two thirds of the time on processors that compute with it.
+        Of convolutions and heads while training; weights, losses and predictions are float32 either way. bfloat16 is
+        quicker on processors that compute with it, and slower on others.
 
     Raises
     ------
@@ -111,7 +111,7 @@ class Recipe:
 
     @classmethod
     def demo(cls, **changes: Any) -> Recipe:
-        """Reach the same place sooner: 33 epochs at 1e-4 sum to the learning rate of the paper's 500.
+        """Shorten Table II: the learning rates of 33 epochs at 1e-4 sum to about those of the paper's 500.
 
         ``changes`` replace single values.
         """

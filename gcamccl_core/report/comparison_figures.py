@@ -41,7 +41,7 @@ def plot_intervals(
     ...     [("clear", "linear SVM", "accuracy", 0.75, 0.70, 0.80, 20)],
     ...     columns=["cohort", "method", "measure", "mean", "low", "high", "n_splits"],
     ... )
-    >>> plot_intervals(summary).axes[0].get_title()
+    >>> plot_intervals(summary).axes[0].get_title(loc="left")
     'clear'
     """
     chosen = summary[summary["measure"] == measure]
