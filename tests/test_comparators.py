@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from gcamccl_core.data.cohort import Split, assemble_cohort, make_split
 from gcamccl_core.data.simulation import relabel_three_classes, simulate_cohort
 from gcamccl_core.model.comparators import (
-    METHODS,
+    COMPARATORS,
     choose_setting,
     compare,
     fit_comparator,
@@ -65,7 +65,7 @@ def test_flattened_features_are_upper_triangles_and_vectors_side_by_side():
     np.testing.assert_array_equal(flatten_views(cohort, views=["age", "fc"])[:, 3:], flatten_views(cohort)[:, :15])
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", COMPARATORS)
 def test_every_method_finds_a_clear_difference_and_none_where_there_is_none(name):
     split = toy_split()
     features, label = toy()
@@ -75,7 +75,7 @@ def test_every_method_finds_a_clear_difference_and_none_where_there_is_none(name
     assert 0.1 <= accuracy <= 0.9  # 20 subjects: 0.5 +- 0.11, four standard errors
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", COMPARATORS)
 def test_nothing_is_learnt_from_the_test_part(name):
     features, label = toy(strength=0.5)
     split = toy_split()
@@ -87,15 +87,15 @@ def test_nothing_is_learnt_from_the_test_part(name):
     np.testing.assert_array_equal(before.predict(features), after.predict(features))
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", COMPARATORS)
 def test_the_validation_part_chooses_a_setting_and_fits_nothing(name):
     """With one setting to choose from, the validation part makes no difference."""
     features, label = toy(strength=0.5)
     split = toy_split()
-    method = METHODS[name]
+    method = COMPARATORS[name]
     only = replace(method, grid={parameter: values[:1] for parameter, values in method.grid.items()})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(METHODS, name, only)
+        patch.setitem(COMPARATORS, name, only)
         one = fit_comparator(name, features, label, split, BLOCKS)
         fewer = fit_comparator(name, features, label, replace(split, validation=split.validation[:9]), BLOCKS)
     np.testing.assert_array_equal(one.predict(features), fewer.predict(features))
@@ -166,7 +166,7 @@ def test_compare_gives_one_tidy_row_per_method_and_split():
     for row in table.itertuples():
         assert (row.n_train, row.n_test) == (len(splits[row.split].train), len(splits[row.split].test))
     assert sorted(map(tuple, table[["method", "split"]].to_numpy())) == sorted(
-        (m, k) for m in METHODS for k in range(3)
+        (m, k) for m in COMPARATORS for k in range(3)
     )
     assert (table["auc"] > 0.7).all()
     alone = compare(cohort, splits, methods=["linear SVM"], views=["age"], progress=False)
@@ -193,7 +193,7 @@ def test_columns_follow_the_views_asked_for():
     assert view_columns(cohort, ["age", "fc"]) == {"age": slice(0, 3), "fc": slice(3, 18)}
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", COMPARATORS)
 def test_ranks_rise_with_the_class_that_is_predicted(name):
     features, label = toy(strength=0.5)
     split = toy_split()
@@ -209,7 +209,7 @@ def test_settings_cannot_be_compared_on_one_class(part):
     parts = {"training": (features[:80], label[:80]), "validation": (features[80:], label[80:])}
     parts[part] = (features[:10], np.ones(10, int))
     with pytest.raises(ValueError, match=f"between two classes; the {part} part holds 1"):
-        choose_setting(METHODS["decision tree"], parts["training"], parts["validation"])
+        choose_setting(COMPARATORS["decision tree"], parts["training"], parts["validation"])
 
 
 def test_other_than_two_classes_are_refused():

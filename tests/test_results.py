@@ -14,7 +14,7 @@ from small_cohorts import planted_cohort
 
 from gcamccl_core.data.manifest import UnavailableError
 from gcamccl_core.data.sources import open_cohort
-from gcamccl_core.model.comparators import METHODS
+from gcamccl_core.model.comparators import COMPARATORS
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import MEASURES, summarise
 from workflow import results
@@ -230,7 +230,7 @@ def test_numbers_for_the_prose_are_named_by_table_method_and_measure():
 
 
 def test_methods_keep_names_of_their_own_as_parts_of_numbers_names():
-    methods = [*METHODS, *(f"{name}, {view} alone" for name in METHODS for view in ("fc", "snp"))]
+    methods = [*COMPARATORS, *(f"{name}, {view} alone" for name in COMPARATORS for view in ("fc", "snp"))]
     methods += ["gCAM-CCL", "gCAM-CCL, epoch by Eq. 12", "CCL+SVM", "CCL+RF", "CCL by Eq. 12+SVM", "CCL by Eq. 12+RF"]
     assert len({classification.slug(name) for name in methods}) == len(methods)
 
@@ -242,7 +242,7 @@ def test_one_real_split_scores_every_method_of_table_iii(tmp_path, monkeypatch):
     split = classification.make_splits(cohort, 1, "subjects", 7)[0]
     table = classification.score_methods(str(tmp_path), cohort, split, 4, 7, "float32", views_alone=False)
     ours = ["gCAM-CCL", "gCAM-CCL, epoch by Eq. 12", "CCL+SVM", "CCL+RF", "CCL by Eq. 12+SVM", "CCL by Eq. 12+RF"]
-    assert table["method"].tolist() == [*ours, *METHODS]
+    assert table["method"].tolist() == [*ours, *COMPARATORS]
     assert set(table["split"]) == {4}
     assert table.notna().all(axis=None)
     assert table[list(MEASURES)].map(lambda score: 0 <= score <= 1).all(axis=None)

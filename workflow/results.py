@@ -1,7 +1,8 @@
 """Compute the tables of long runs that are missing or stale: ``python -m workflow.results --help``.
 
 Each file in ``workflow/tables/`` makes one or more tables: ``TABLES``, the parameters of each by its name, and
-``make(store, jobs, **parameters)``, which hands back the table and the numbers that the prose may quote.
+``make(store, jobs, **parameters)``, which hands back the table, the numbers that the prose may quote, and the hashes of
+its cohorts.
 """
 
 from __future__ import annotations
@@ -54,12 +55,13 @@ def compute(name: str, script: ModuleType, jobs: int = 1) -> Path:
     """Make one table and write it with its stamp beside it, the stamp last."""
     basis = made_from(name, script)
     parameters: Mapping[str, object] = script.TABLES[name]
-    table, numbers = script.make(STORE, jobs, **parameters)
+    made = script.make(STORE, jobs, **parameters)
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.csv"
     path.with_suffix(".json").unlink(missing_ok=True)  # until the new one is there, the table has no stamp
-    table.to_csv(path, index=False)
-    write_json(path.with_suffix(".json"), {**stamp(parameters), **basis, "numbers": numbers})
+    made.table.to_csv(path, index=False)
+    data = fingerprint(sorted(set(made.data)))  # of all cohorts, in whichever order they were opened
+    write_json(path.with_suffix(".json"), {**stamp(parameters), **basis, "data": data, "numbers": made.numbers})
     return path
 
 

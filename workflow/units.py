@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
+import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.std import tqdm
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A table, the numbers of it that prose may quote, and the hashes of the cohorts that it came from."""
+
+    table: pd.DataFrame
+    numbers: Mapping[str, object]
+    data: Sequence[str]
 
 
 def run_units(work: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) -> list[Result]:

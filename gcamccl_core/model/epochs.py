@@ -126,8 +126,14 @@ class Training:
         return fusion_terms(self.recipe.fusion, outputs, target, self.recipe.output)
 
     def _record(self, part: str, logits: dict[str, Tensor], target: Tensor) -> None:
-        """Add a row to the history; DCL's and DCCA's terms are those of the whole part at once."""
+        """Add a row to the history; DCL's and DCCA's terms are those of the whole part at once.
+
+        DCL's sum of squares counts as if the part were one batch: parts of unlike sizes compare, and it weighs against
+        the correlation as it does in a step.
+        """
         fit, agreement = (term.item() for term in self._terms(logits, target))
+        if self.recipe.fusion == "dcl":
+            fit *= self.recipe.batch_size / len(target)
         cross_entropy = accuracy = None  # of a classifier, which DCL and DCCA have none of
         if self.recipe.fusion == "collaborative":
             log_proba = fused_log_proba(logits, self.recipe.output)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from gcamccl_core.data.cohort import view_names
+from gcamccl_core.model.blocks import FEATURES
 from gcamccl_core.model.comparators import ON_FEATURES, choose_setting, score_on_test
 from gcamccl_core.model.fitted import Fitted
 from gcamccl_core.model.scores import score_predictions
@@ -107,7 +109,10 @@ def evaluate_features(fitted: Sequence[Fitted], cohort: xr.Dataset, name: str = 
     """
     label, rows = cohort["label"].to_numpy(), []
     for number, one in enumerate(fitted):
-        features, split = one.features(cohort).to_numpy(), one.split
+        split = one.split
+        subjects = np.concatenate([split.train, split.validation, split.test])  # the others need not be passed through
+        features = np.full((len(label), FEATURES * len(one.net.views)), np.nan)
+        features[subjects] = one.features(cohort, subjects)
         train, validation = ((features[part], label[part]) for part in (split.train, split.validation))
         for reader, method in ON_FEATURES.items():
             model = choose_setting(method, train, validation, seed)

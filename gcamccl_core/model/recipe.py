@@ -7,7 +7,7 @@ from typing import Any
 
 from gcamccl_core.model.networks import OUTPUTS
 
-RULES = ("cross_entropy", "loss")
+EPOCH_RULES = ("cross_entropy", "loss")
 FUSIONS = ("collaborative", "dcl", "dcca")
 PRECISIONS = ("float32", "bfloat16")
 
@@ -84,7 +84,7 @@ class Recipe:
         _refuse_unless(0 <= self.dropout < 1, "dropout", "from 0 to below 1", self.dropout)
         _refuse_unless(0 <= self.agreement < float("inf"), "agreement", "at least 0", self.agreement)
         _refuse_unless(self.output in OUTPUTS, "output", " or ".join(OUTPUTS), self.output)
-        _refuse_unless(self.select in RULES, "select", " or ".join(RULES), self.select)
+        _refuse_unless(self.select in EPOCH_RULES, "select", " or ".join(EPOCH_RULES), self.select)
         _refuse_unless(self.patience is None or self.patience >= 1, "patience", "at least 1 or None", self.patience)
         _refuse_unless(self.fusion in FUSIONS, "fusion", " or ".join(FUSIONS), self.fusion)
         _refuse_unless(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
@@ -97,7 +97,7 @@ class Recipe:
     @property
     def rules(self) -> tuple[str, ...]:
         """Rules that can select an epoch: DCL and DCCA predict no class, so they have no cross-entropy."""
-        return RULES if self.fusion == "collaborative" else ("loss",)
+        return EPOCH_RULES if self.fusion == "collaborative" else ("loss",)
 
     @property
     def smallest_batch(self) -> int:
@@ -113,9 +113,9 @@ class Recipe:
     def demo(cls, **changes: Any) -> Recipe:
         """Shorten Table II: the learning rates of 33 epochs at 1e-4 sum to about those of the paper's 500.
 
-        ``changes`` replace single values.
+        Its patience is the same share of the epochs, a fifth. ``changes`` replace single values.
         """
-        return cls(**{"epochs": 33, "learning_rate": 1e-4, "patience": None, **changes})
+        return cls(**{"epochs": 33, "learning_rate": 1e-4, "patience": 7, **changes})
 
     @classmethod
     def features(cls, fusion: str = "dcl", **changes: Any) -> Recipe:

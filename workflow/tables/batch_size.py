@@ -24,7 +24,7 @@ from gcamccl_core.model.training import fit
 from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
 from workflow.tables.classification import open_once
-from workflow.units import run_units
+from workflow.units import Made, run_units
 
 TABLES: dict[str, dict[str, Any]] = {
     "batch_size": {
@@ -49,24 +49,24 @@ def make(
     batch_sizes: list[int],
     learning_rates: list[float],
     epochs: int,
-) -> tuple[pd.DataFrame, dict[str, object]]:
+) -> Made:
     """Train by every loss and batch size, with the learning rate that does best on the validation part.
 
     Returns
     -------
-    table : pandas.DataFrame
+    Made
         One row per ``fusion``, ``batch_size``, ``reader`` ("SVM" on the features of both views; "softmax", the
         network's own, for Eq. 12) and ``split``: the chosen ``learning_rate``, the scores of :func:`.compare`, and
-        ``correlation``, the mean canonical correlation of the two views' outputs in the test part.
-    numbers : dict
-        Mean accuracy, as ``batch_size_<fusion>_<batch size>_<reader>``.
+        ``correlation``, the mean canonical correlation of the two views' outputs in the test part. Numbers: the mean
+        accuracy, as ``batch_size_<fusion>_<batch size>_<reader>``.
     """
     work = partial(score_unit, store, source, n_regions, seed, learning_rates, epochs)
     units = list(product(FUSIONS, batch_sizes, range(n_splits)))
     table = pd.concat(run_units(work, units, jobs), ignore_index=True)
     means = table.groupby(["fusion", "batch_size", "reader"])["accuracy"].mean()
     names = ("_".join(map(str, key)).lower() for key in means.index)
-    return table.round(6), {f"batch_size_{name}": f"{mean:.2f}" for name, mean in zip(names, means, strict=True)}
+    numbers = {f"batch_size_{name}": f"{mean:.2f}" for name, mean in zip(names, means, strict=True)}
+    return Made(table.round(6), numbers, [hash_data(open_once(**source))])
 
 
 def score_unit(
@@ -90,7 +90,7 @@ def score_unit(
         for rate in learning_rates:
             with warnings.catch_warnings():  # small batches are what is studied here
                 warnings.simplefilter("ignore", UserWarning)
-                chosen = recipe(epochs=epochs, batch_size=size, learning_rate=rate)
+                chosen = recipe(epochs=epochs, batch_size=size, learning_rate=rate, patience=None)
                 fitted = fit(cohort, split, chosen, seed=seed + number, progress=False)
             tried.append(_score(fitted, cohort, split).assign(learning_rate=rate))
         best = (
@@ -106,7 +106,7 @@ def score_unit(
         )
 
     key = {"data": hash_data(cohort), "unit": unit, "seed": seed, "rates": learning_rates, "epochs": epochs}
-    code = [hash_module(f"gcamccl_core.model.{name}") for name in ("evaluation", "training")]
+    code = [hash_module(f"gcamccl_core.model.{name}", "model") for name in ("evaluation", "training")]
     code += [code_of(inspect.getsource(function)) for function in (score_unit, _score)]
     return cached(store, "batch_size", {**key, "code": code}, train_and_score, TABLE)
 

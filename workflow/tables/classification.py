@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from textwrap import dedent
 from typing import Any
@@ -13,14 +13,17 @@ import xarray as xr
 
 from gcamccl_core.data.cohort import Split, make_splits
 from gcamccl_core.data.sources import open_cohort
-from gcamccl_core.model.comparators import METHODS, compare
+from gcamccl_core.model.comparators import COMPARATORS, compare
 from gcamccl_core.model.evaluation import FUSED, evaluate, evaluate_features
+from gcamccl_core.model.fitted import Fitted
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import compare_paired, summarise
 from gcamccl_core.model.training import fit
 from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
-from workflow.units import run_units
+from workflow.units import Made, run_units
+
+CHOSEN = f"{FUSED}, learning rate chosen"
 
 SHARED: dict[str, Any] = {
     "n_splits": 20,
@@ -28,11 +31,15 @@ SHARED: dict[str, Any] = {
     "scheme": "subjects",
     "independent": False,
     "precision": "bfloat16",
+    "learning_rates": [],  # for the network to choose from, as the others choose from their settings
 }
+CHOICE = [1e-4, 1e-3]
 TABLES: dict[str, dict[str, Any]] = {
     f"classification_{regime}": {**SHARED, "source": {"cohort": "simulated", "regime": regime}}
     for regime in ("clear", "realistic", "scattered")
 }
+for regime in ("clear", "realistic"):  # twice the time
+    TABLES[f"classification_{regime}"]["learning_rates"] = CHOICE
 TABLES["classification_null"] = {
     **SHARED,
     "source": {"cohort": "simulated", "regime": "null"},
@@ -42,6 +49,7 @@ TABLES |= {
     f"classification_abide_{label}": {**SHARED, "source": {"cohort": "abide", "label": label}}
     for label in ("fiq", "age", "sex", "diagnosis")
 }
+TABLES["classification_abide_fiq"]["learning_rates"] = CHOICE
 
 
 def make(
@@ -53,7 +61,8 @@ def make(
     scheme: str,
     independent: bool,
     precision: str,
-) -> tuple[pd.DataFrame, dict[str, object]]:
+    learning_rates: list[float],
+) -> Made:
     """Score all methods on the same splits of one cohort, or on one split each of as many cohorts.
 
     Parameters
@@ -70,18 +79,19 @@ def make(
         Simulate a cohort per split, with the seed of the split.
     precision : str
         Of the networks' training, see :class:`.Recipe`.
+    learning_rates : list of float
+        Which ones the network may choose from, see :func:`score_methods`.
 
     Returns
     -------
-    table : pandas.DataFrame
-        Columns of :func:`.compare`.
-    numbers : dict
-        For the prose, see :func:`quotable`.
+    Made
+        Columns of :func:`.compare`; numbers as in :func:`quotable`.
     """
-    work = partial(score_split, store, dict(source), seed, scheme, independent, precision)
-    table = pd.concat(run_units(work, range(n_splits), jobs), ignore_index=True)
+    work = partial(score_split, store, dict(source), seed, scheme, independent, precision, learning_rates)
+    tables, data = zip(*run_units(work, range(n_splits), jobs), strict=True)
+    table = pd.concat(tables, ignore_index=True)
     label = source.get("regime") or f"abide_{source['label']}"
-    return table.round(6), quotable(f"classification_{label}", table, independent)
+    return Made(table.round(6), quotable(f"classification_{label}", table, independent), data)
 
 
 def score_split(
@@ -91,51 +101,93 @@ def score_split(
     scheme: str,
     independent: bool,
     precision: str,
+    learning_rates: list[float],
     number: int,
-) -> pd.DataFrame:
-    """Score all methods on one split; what is in the store is not computed again."""
+) -> tuple[pd.DataFrame, str]:
+    """Score all methods on one split, and hash its cohort; what is in the store is not computed again."""
     cohort_seed = seed + number if independent else seed
     cohort = open_once(**source, seed=cohort_seed)
     split = make_splits(cohort, 1, scheme, seed + number)[0]
-    return score_methods(store, cohort, split, number, seed + number, precision)
+    scores = score_methods(store, cohort, split, number, seed + number, precision, learning_rates)
+    return scores, hash_data(cohort)
 
 
 def score_methods(
-    store: str, cohort: xr.Dataset, split: Split, number: int, seed: int, precision: str, views_alone: bool = True
+    store: str,
+    cohort: xr.Dataset,
+    split: Split,
+    number: int,
+    seed: int,
+    precision: str,
+    learning_rates: list[float],
 ) -> pd.DataFrame:
-    """Score gCAM-CCL, features of DCL and of Eq. 12 with other readers, and the classical classifiers."""
-    key = {"data": hash_data(cohort), "split": split, "number": number, "seed": seed, "views_alone": views_alone}
-    modules = [hash_module(f"gcamccl_core.model.{name}") for name in ("evaluation", "training")]
-    networks = cached(
-        store,
-        "scores",
-        {**key, "precision": precision, "code": [code_of(dedent(inspect.getsource(_score_networks))), *modules]},
-        lambda: _score_networks(store, cohort, split, number, seed, precision, views_alone),
-        TABLE,
-    )
-    classical = cached(
-        store,
-        "scores",
-        {**key, "methods": list(METHODS), "code": hash_module("gcamccl_core.model.comparators")},
-        lambda: compare(cohort, [split], seed=seed, progress=False, views_alone=views_alone),
-        TABLE,
-    )
-    return pd.concat([networks, classical.assign(split=number)], ignore_index=True)
+    """Score the networks with their own and with other readers, and the classical classifiers.
 
+    Parameters
+    ----------
+    store : str
+        Folder that keeps networks and scores.
+    cohort, split, seed
+        Whom to train and test, and what random numbers to start from.
+    number : int
+        Of the split, for the table.
+    precision : str
+        Of the networks' training.
+    learning_rates : list of float
+        If there are any, the network is trained with each; :data:`CHOSEN` is the one with the least cross-entropy on
+        the validation part.
 
-def _score_networks(
-    store: str, cohort: xr.Dataset, split: Split, number: int, seed: int, precision: str, views_alone: bool
-) -> pd.DataFrame:
+    Returns
+    -------
+    pandas.DataFrame
+        Columns of :func:`.compare`.
+    """
+    key = {"data": hash_data(cohort), "split": split, "number": number, "seed": seed}
     train = partial(fit, cohort, split, seed=seed, out=f"{store}/models", progress=False)
+
+    def keep(make: Callable[[], pd.DataFrame], code: object, **settings: object) -> pd.DataFrame:
+        return cached(store, "scores", {**key, **settings, "code": code}, make, TABLE)
+
+    trained = [hash_module(f"gcamccl_core.model.{name}", "model") for name in ("evaluation", "training")]
+    parts = [
+        keep(
+            lambda: _score_networks(train, cohort, seed, precision), [_code(_score_networks), *trained], kind=precision
+        ),
+        keep(
+            lambda: compare(cohort, [split], seed=seed, progress=False, views_alone=True),
+            hash_module("gcamccl_core.model.comparators", "model"),
+            kind=list(COMPARATORS),
+        ),
+    ]
+    if learning_rates:
+        chosen = partial(_score_chosen, train, cohort, precision, learning_rates)
+        parts.insert(1, keep(chosen, [_code(_score_chosen), *trained], kind=precision, learning_rates=learning_rates))
+    return pd.concat(parts, ignore_index=True).assign(split=number)
+
+
+def _code(function: Callable[..., object]) -> str:
+    return code_of(dedent(inspect.getsource(function)))
+
+
+def _score_chosen(
+    train: Callable[[Recipe], Fitted], cohort: xr.Dataset, precision: str, learning_rates: list[float]
+) -> pd.DataFrame:
+    tried = [train(Recipe.demo(precision=precision, learning_rate=rate)) for rate in learning_rates]
+    least = [one.history.query("part == 'validation'")["cross_entropy"].min() for one in tried]
+    best = tried[least.index(min(least))]
+    return evaluate([best], cohort, views_alone=False).assign(method=CHOSEN)
+
+
+def _score_networks(train: Callable[[Recipe], Fitted], cohort: xr.Dataset, seed: int, precision: str) -> pd.DataFrame:
     ours, dcl = train(Recipe.demo(precision=precision)), train(Recipe.features("dcl", precision=precision))
     published = evaluate([ours], cohort, select="loss", views_alone=False)
     parts = [
-        evaluate([ours], cohort, views_alone=views_alone),
+        evaluate([ours], cohort),
         published.assign(method=f"{FUSED}, epoch by Eq. 12"),
         evaluate_features([dcl], cohort, "CCL", seed),
         evaluate_features([ours], cohort, "CCL by Eq. 12", seed),
     ]
-    return pd.concat(parts, ignore_index=True).assign(split=number)
+    return pd.concat(parts, ignore_index=True)
 
 
 @lru_cache(maxsize=1)

@@ -10,8 +10,9 @@ import pandas as pd
 from gcamccl_core.data.cohort import make_splits
 from gcamccl_core.data.confounds import remove_confounds
 from gcamccl_core.model.scores import summarise
-from workflow.tables.classification import open_once, score_methods, slug
-from workflow.units import run_units
+from gcamccl_core.provenance import hash_data
+from workflow.tables.classification import SHARED, open_once, score_methods, slug
+from workflow.units import Made, run_units
 
 OPTIONS: dict[str, tuple[str, list[str]]] = {  # name: how subjects are divided, what is removed
     "random splits": ("subjects", []),
@@ -23,21 +24,23 @@ OPTIONS: dict[str, tuple[str, list[str]]] = {  # name: how subjects are divided,
     "leave one site out": ("leave one group out", []),
 }
 TABLES: dict[str, dict[str, Any]] = {
-    "confounds_abide_fiq": {"label": "fiq", "n_splits": 10, "seed": 0, "precision": "bfloat16"}
+    "confounds_abide_fiq": {
+        "label": "fiq",
+        "n_splits": 10,
+        "seed": 0,
+        "precision": SHARED["precision"],
+    }
 }
 
 
-def make(
-    store: str, jobs: int, label: str, n_splits: int, seed: int, precision: str
-) -> tuple[pd.DataFrame, dict[str, object]]:
+def make(store: str, jobs: int, label: str, n_splits: int, seed: int, precision: str) -> Made:
     """Score all methods under every option.
 
     Returns
     -------
-    table : pandas.DataFrame
-        Columns of :func:`.compare`, and ``option``.
-    numbers : dict
-        Mean accuracy and AUC, as ``confounds_<option>_<method>_<measure>``.
+    Made
+        Columns of :func:`.compare`, and ``option``. Numbers: mean accuracy and AUC, as
+        ``confounds_<option>_<method>_<measure>``.
     """
     cohort = open_once(cohort="abide", label=label)
     units = []
@@ -49,7 +52,7 @@ def make(
     for option, scores in table.groupby("option", sort=False):
         for row in summarise(scores).itertuples():
             numbers[f"confounds_{slug(str(option))}_{slug(str(row.method))}_{row.measure}"] = f"{row.mean:.2f}"
-    return table.round(6), numbers
+    return Made(table.round(6), numbers, [hash_data(cohort)])
 
 
 def score_option(
@@ -61,4 +64,4 @@ def score_option(
     cohort = open_once(cohort="abide", label=label)
     split = make_splits(cohort, n_splits, scheme, seed)[number]
     cleaned = remove_confounds(cohort, split.train, [n for n in confounds if n != label]) if confounds else cohort
-    return score_methods(store, cleaned, split, number, seed + number, precision).assign(option=option)
+    return score_methods(store, cleaned, split, number, seed + number, precision, []).assign(option=option)

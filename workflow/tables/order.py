@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from itertools import combinations, product
 from typing import Any
@@ -17,8 +18,10 @@ from gcamccl_core.maps.activation import compute_maps
 from gcamccl_core.model.evaluation import evaluate
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.training import fit
+from gcamccl_core.provenance import code_of, hash_data, hash_module
+from gcamccl_core.store import cached
 from workflow.tables.classification import open_once
-from workflow.units import run_units
+from workflow.units import Made, run_units
 
 KINDS = ("order as given", "other order of regions", "other order of SNPs", "other order of both")
 TABLES: dict[str, dict[str, Any]] = {
@@ -42,24 +45,22 @@ def make(
     seed: int,
     learning_rate: float,
     epochs: int,
-) -> tuple[pd.DataFrame, dict[str, object]]:
+) -> Made:
     """Train one split's network from several starts, with features in the given order and, from each start, in others.
 
     Returns
     -------
-    table : pandas.DataFrame
+    Made
         One row per ``kind`` and ``number``: test scores, fused and of each view alone, and per view and map method
         ``<view>_<method>_alike``, the mean rank correlation of this network's class maps with those of the others of
-        its kind, features brought back into one order.
-    numbers : dict
-        Means and standard deviations of accuracy, the p-value of a paired t-test against the given order over the same
+        its kind, features brought back into one order. Numbers: means and standard deviations of accuracy, the p-value of a paired t-test against the given order over the same
         starts, and mean map agreement, as ``order_<kind>_<what>``.
     """
-    work = partial(train_in_order, source, n_regions, seed, learning_rate, epochs)
+    work = partial(train_in_order, store, source, n_regions, seed, learning_rate, epochs)
     units = list(product(KINDS, range(n_orders)))
-    rows, maps = zip(*run_units(work, units, jobs), strict=True)
-    table = pd.DataFrame(rows)
-    for name in maps[0]:
+    maps = run_units(work, units, jobs)
+    table = pd.DataFrame([one.attrs for one in maps])
+    for name in maps[0].data_vars:
         for kind in KINDS:
             chosen = [number for number, (of, _) in enumerate(units) if of == kind]
             alike = pd.DataFrame(np.eye(len(chosen)), index=chosen, columns=chosen)
@@ -77,15 +78,29 @@ def make(
         if kind != KINDS[0]:
             numbers[f"{prefix}_p"] = f"{ttest_rel(of_kind['accuracy'].to_numpy(), given).pvalue:.2f}"
         numbers |= {f"{prefix}_{name}": f"{of_kind[name].mean():.2f}" for name in table if str(name).endswith("_alike")}
-    return table.round(6), numbers
+    return Made(table.round(6), numbers, [hash_data(open_once(**source))])
 
 
 def train_in_order(
-    source: dict[str, Any], n_regions: int, seed: int, learning_rate: float, epochs: int, unit: tuple[str, int]
-) -> tuple[dict[str, object], dict[str, np.ndarray]]:
-    """Train one network; hand back its scores, and its mean class maps with features in the cohort's own order."""
-    kind, number = unit
+    store: str,
+    source: dict[str, Any],
+    n_regions: int,
+    seed: int,
+    learning_rate: float,
+    epochs: int,
+    unit: tuple[str, int],
+) -> xr.Dataset:
+    """Train one network: its mean class maps with features in the cohort's own order, its scores as attributes."""
     cohort = keep_regions(open_once(**source), n_regions)
+    rooms = [hash_module(f"gcamccl_core.{name}", "model", "maps") for name in ("maps.activation", "model.evaluation")]
+    code = [*rooms, *(code_of(inspect.getsource(function)) for function in (_train_in_order, _mean_maps))]
+    key = {"data": hash_data(cohort), "seed": seed, "rate": learning_rate, "epochs": epochs, "unit": unit, "code": code}
+    return cached(store, "order", key, lambda: _train_in_order(cohort, n_regions, seed, learning_rate, epochs, *unit))
+
+
+def _train_in_order(
+    cohort: xr.Dataset, n_regions: int, seed: int, learning_rate: float, epochs: int, kind: str, number: int
+) -> xr.Dataset:
     split = make_split(cohort, seed=seed)
     random = np.random.default_rng([seed, number])
     regions, loci = np.arange(n_regions), np.arange(cohort.sizes["locus"])
@@ -94,14 +109,15 @@ def train_in_order(
     if kind in (KINDS[2], KINDS[3]):
         loci = random.permutation(loci)
     shuffled = cohort.isel(roi_i=regions, roi_j=regions, roi=regions, locus=loci)
-    recipe = Recipe.demo(epochs=epochs, learning_rate=learning_rate)
+    recipe = Recipe.demo(epochs=epochs, learning_rate=learning_rate, patience=None)
     fitted = fit(shuffled, split, recipe, seed=seed + number, progress=False)
     scores = evaluate([fitted], shuffled).set_index("method")
     row: dict[str, object] = {"kind": kind, "number": number, "learning_rate": learning_rate}
     row |= {name: scores.loc["gCAM-CCL", name] for name in ("accuracy", "auc")}
     row |= {f"{view}_auc": scores.loc[f"gCAM-CCL, {view} alone", "auc"] for view in ("fc", "snp")}
     maps = compute_maps(fitted.net, shuffled, ["grad_cam_relu", "guided_grad_cam"], subjects=split.test, progress=False)
-    return row, _mean_maps(maps, np.argsort(regions), np.argsort(loci))
+    found = _mean_maps(maps, np.argsort(regions), np.argsort(loci))
+    return xr.Dataset({name: (f"{name}_place", values) for name, values in found.items()}, attrs=row)
 
 
 def _mean_maps(maps: xr.Dataset, regions: np.ndarray, loci: np.ndarray) -> dict[str, np.ndarray]:
