@@ -53,8 +53,9 @@ def make(
     Made
         One row per ``kind`` and ``number``: test scores, fused and of each view alone, and per view and map method
         ``<view>_<method>_alike``, the mean rank correlation of this network's class maps with those of the others of
-        its kind, features brought back into one order. Numbers: means and standard deviations of accuracy, the p-value of a paired t-test against the given order over the same
-        starts, and mean map agreement, as ``order_<kind>_<what>``.
+        its kind, features brought back into one order. Numbers: means and standard deviations of accuracy, the p-value
+        of a paired t-test against the given order over the same starts, and mean map agreement, as
+        ``order_<kind>_<what>``.
     """
     work = partial(train_in_order, store, source, n_regions, seed, learning_rate, epochs)
     units = list(product(KINDS, range(n_orders)))
