@@ -67,6 +67,32 @@ def test_a_row_is_what_its_batches_say():
     assert row["gradient_bias"] == pytest.approx(1 - cosine)
 
 
+def test_the_bias_of_a_term_is_that_of_the_loss_that_has_no_other():
+    """Of DCL without its regression, and of the regression without the correlation."""
+    outputs, target = random_outputs()
+    dcl, dcca = (batch_dependence(fusion, outputs, target, [4, 16]) for fusion in ("dcl", "dcca"))
+    np.testing.assert_allclose(dcl["agreement_bias"], dcca["gradient_bias"], atol=1e-12)
+    np.testing.assert_allclose(dcca["agreement_bias"], dcca["gradient_bias"], atol=1e-12)
+    assert dcca["fit_bias"].isna().all()
+    assert (dcl["fit_bias"] > 0.05).all()
+    views = [each.double().requires_grad_() for each in outputs.values()]
+    row = batch_dependence("dcl", outputs, target, [8], n_orders=1, seed=5).iloc[0]
+    order = torch.randperm(96, generator=torch.Generator().manual_seed(5)).split(8)
+
+    def residuals(batch):
+        return sum(residual_sum_of_squares(view[batch], target[batch].double()) for view in views)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        of_batches, whole = (
+            torch.cat([g.flatten() for g in torch.autograd.grad(sum(map(residuals, batches)), views)])
+            for batches in (order, [torch.arange(96)])
+        )
+    assert row["fit_bias"] == pytest.approx(1 - torch.cosine_similarity(whole, of_batches, dim=0).item())
+    ours = batch_dependence("collaborative", outputs, target, [4])
+    assert ours[["fit_bias", "agreement_bias"]].abs().to_numpy().max() < 1e-9
+
+
 def test_the_seed_decides_and_nothing_else_is_touched():
     outputs, target = random_outputs()
     before, state = {view: each.clone() for view, each in outputs.items()}, torch.get_rng_state()

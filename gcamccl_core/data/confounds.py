@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from gcamccl_core.data.checks import check_cohort, name_some, view_names
+from gcamccl_core.data.splits import Split
 from gcamccl_core.parameters import suggest
 
 FEATURES_AT_ONCE = 2048  # regressed together; 1,000 subjects in double precision are then 16 MB
@@ -197,6 +198,39 @@ def remove_confounds(cohort: xr.Dataset, train: np.ndarray | Sequence[int], conf
             f"{cohort.sizes['subject']} subjects; make the split from this cohort"
         )
     return check_cohort(ConfoundRemoval(confounds).fit(cohort.isel(subject=positions)).apply(cohort))
+
+
+def clean_for_splits(cohort: xr.Dataset, splits: Sequence[Split], confounds: str | Sequence[str]) -> list[xr.Dataset]:
+    """Remove confounds for every split anew, as its own training part tells.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        As in :func:`remove_confounds`.
+    splits : sequence of Split
+        Each with its training part.
+    confounds : str or sequence of str
+        Names, or as the notebooks' parameter has them, ``"age, sex, group"``.
+
+    Returns
+    -------
+    list of xarray.Dataset
+        One per split; the cohort itself, not copied, if there are no confounds to remove.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.cohort import make_splits
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort = simulate_cohort(n_subjects=60, seed=1)
+    >>> cleaned = clean_for_splits(cohort, make_splits(cohort, 2), "age, motion")
+    >>> [one["fc"].attrs["confounds_removed"] for one in cleaned]
+    [['age', 'motion'], ['age', 'motion']]
+    >>> clean_for_splits(cohort, make_splits(cohort, 2), "")[1] is cohort
+    True
+    """
+    named = confounds.split(",") if isinstance(confounds, str) else confounds
+    names = [name.strip() for name in named if name.strip()]
+    return [remove_confounds(cohort, split.train, names) if names else cohort for split in splits]
 
 
 def known_confounds(cohort: xr.Dataset) -> list[str]:

@@ -256,9 +256,47 @@ def _divide_subjects(
 def _divide_groups(
     cohort: xr.Dataset, subjects: np.ndarray, fractions: tuple[float, ...], seed: int
 ) -> list[np.ndarray]:
-    """Try random orders of the groups, each cut where the fractions are reached, and take the nearest to them."""
-    label = cohort["label"].to_numpy()[subjects]
-    names, member = np.unique(cohort["group"].to_numpy()[subjects], return_inverse=True)
+    """Divide subjects of a cohort by whole groups."""
+    label, group = cohort["label"].to_numpy()[subjects], cohort["group"].to_numpy()[subjects]
+    return [subjects[part] for part in divide_groups(label, group, fractions, seed)]
+
+
+def divide_groups(
+    label: np.ndarray, group: np.ndarray, fractions: tuple[float, ...], seed: int = 0
+) -> list[np.ndarray]:
+    """Divide rows into parts without breaking a group.
+
+    Random orders of the groups are cut where the fractions are reached; the division nearest to the fractions in every
+    class is taken, and one that gives every part every class before any that does not.
+
+    Parameters
+    ----------
+    label, group : array of shape (n,)
+        Of every row: class number, and site or family.
+    fractions : tuple of float
+        Share of each part; they sum to 1.
+    seed : int
+        Of the orders.
+
+    Returns
+    -------
+    list of array of int
+        Positions of each part, sorted. A part may lack a class, where no order of the groups that was tried gives it
+        every one.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer groups than parts.
+
+    Examples
+    --------
+    >>> site = np.repeat(["Leuven", "NYU", "Yale", "USM"], [10, 10, 10, 10])
+    >>> train, test = divide_groups(np.tile([0, 1], 20), site, (0.75, 0.25))
+    >>> len(train), len(test), len(set(site[train]) & set(site[test]))
+    (30, 10, 0)
+    """
+    names, member = np.unique(group, return_inverse=True)
     if len(names) < len(fractions):
         number = {2: "two", 3: "three"}[len(fractions)]
         raise ValueError(f"{len(names)} groups are too few to divide in {number} without breaking one")
@@ -273,7 +311,7 @@ def _divide_groups(
         merit = (bool((reach == 0).any()), distance)  # a part without a class is worse than any distance
         if merit < nearest:
             nearest, parts = merit, candidate
-    return [subjects[np.isin(member, part)] for part in parts]
+    return [np.flatnonzero(np.isin(member, part)) for part in parts]
 
 
 def _cut(reached: np.ndarray, fractions: tuple[float, ...]) -> list[int]:

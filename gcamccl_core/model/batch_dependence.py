@@ -28,7 +28,8 @@ def batch_dependence(
 
     .. math:: 1 - \frac{g \cdot \bar g_b}{\|g\| \, \|\bar g_b\|},
 
-    0 where small batches point, on average, where all subjects point; 1 where they point at random.
+    0 where small batches point, on average, where all subjects point; 1 where they point at random. The gradient is the
+    sum of two terms', so the bias is given for each by itself, too.
 
     Parameters
     ----------
@@ -50,7 +51,8 @@ def batch_dependence(
     pandas.DataFrame
         One row per size: ``fusion``, ``batch_size``, ``fit`` and ``agreement`` (the mean over batches of both terms;
         the residuals of DCL divided by the number of subjects), ``agreement_sd`` (their standard deviation over
-        batches) and ``gradient_bias``.
+        batches), ``gradient_bias``, and ``fit_bias`` and ``agreement_bias`` of the terms alone (NaN for the fit of
+        DCCA, which has none).
 
     Raises
     ------
@@ -72,37 +74,45 @@ def batch_dependence(
         raise ValueError(f"a batch of {max(batch_sizes)} is larger than the {n} subjects")
     views = {view: values.detach().double().requires_grad_() for view, values in outputs.items()}
     random = torch.Generator().manual_seed(seed)
-    whole = _gradient(fusion, views, target, [torch.arange(n)])[0].flatten()
+    whole = _gradients(fusion, views, target, [torch.arange(n)])[0]
     rows = []
     for size in batch_sizes:
-        total, taken, terms = torch.zeros(()), torch.zeros(n, 1), []
+        total, taken, terms = torch.zeros_like(whole), torch.zeros(n, 1), []
         for _ in range(1 if size == n else n_orders):
             batches = [batch for batch in torch.randperm(n, generator=random).split(size) if len(batch) == size]
-            gradient, each = _gradient(fusion, views, target, batches)
-            total = total + gradient
+            gradients, each = _gradients(fusion, views, target, batches)
+            total += gradients
             taken[torch.cat(batches)] += 1
             terms += each
         mean = total / taken.clamp(min=1)  # over the orders in which a subject took part
-        bias = 1 - torch.nn.functional.cosine_similarity(whole, mean.flatten(), dim=0).item()
+        pairs = ((whole.sum(dim=0), mean.sum(dim=0)), (whole[0], mean[0]), (whole[1], mean[1]))  # both terms, and each
+        biases = [1 - torch.nn.functional.cosine_similarity(g.flatten(), b.flatten(), dim=0).item() for g, b in pairs]
+        if fusion == "dcca":
+            biases[1] = np.nan
         fits, agreements = np.array(terms).T
-        rows.append((fusion, size, fits.mean(), agreements.mean(), agreements.std(), bias))
-    return pd.DataFrame(rows, columns=["fusion", "batch_size", "fit", "agreement", "agreement_sd", "gradient_bias"])
+        rows.append((fusion, size, fits.mean(), agreements.mean(), agreements.std(), *biases))
+    columns = ["fusion", "batch_size", "fit", "agreement", "agreement_sd"]
+    return pd.DataFrame(rows, columns=[*columns, "gradient_bias", "fit_bias", "agreement_bias"])
 
 
-def _gradient(
+def _gradients(
     fusion: str, views: Mapping[str, Tensor], target: Tensor, batches: Sequence[Tensor]
 ) -> tuple[Tensor, list[tuple[float, float]]]:
-    """Sum of the batches' gradients, one row per subject, all views side by side; and both terms of every batch."""
-    terms, total = [], torch.zeros((), dtype=torch.float64)
+    """Sum over the batches of each term's gradient, shape (2, subjects, all views side by side); and their values."""
+    terms, totals = [], torch.zeros(2, dtype=torch.float64)
     for batch in batches:
         chosen = {view: values[batch] for view, values in views.items()}
         with warnings.catch_warnings():  # small batches are what is studied here
             warnings.simplefilter("ignore", UserWarning)
             fit, agreement = fusion_terms(fusion, chosen, target[batch] if fusion != "dcl" else target[batch].double())
-        total = total + fit + agreement
+        totals = totals + torch.stack([fit, agreement])
         share = len(batch) if fusion == "dcl" else 1
         terms.append((fit.item() / share, agreement.item()))
-    return torch.cat(torch.autograd.grad(total, list(views.values())), dim=1), terms
+    each = [
+        torch.autograd.grad(total, list(views.values()), retain_graph=True, allow_unused=True, materialize_grads=True)
+        for total in totals
+    ]
+    return torch.stack([torch.cat(gradients, dim=1) for gradients in each]), terms
 
 
 def noise_floor(batch_sizes: Sequence[int], latent: int = 2, n_draws: int = 500, seed: int = 0) -> pd.DataFrame:

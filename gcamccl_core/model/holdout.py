@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gcamccl_core.data.checks import name_some
-
-N_ASSIGNMENTS = 100  # random orders of the groups tried
+from gcamccl_core.data.splits import divide_groups
 
 
 def hold_out(
@@ -31,8 +30,7 @@ def hold_out(
     classes : sequence
         Names of the classes, for errors.
     groups : array of shape (n_rows,), optional
-        Sites or families; none is divided. Of 100 random orders of the groups, each cut where the fraction is
-        reached, the one nearest to it in every class is taken.
+        Sites or families; none is divided, see :func:`.divide_groups`.
 
     Returns
     -------
@@ -59,11 +57,10 @@ def hold_out(
             f"too few rows of class {name_some(scarce)}; every class needs at least 2, one to train on and one to "
             "choose the epoch by"
         )
-    random = np.random.default_rng(seed)
     if groups is None:
-        validation = _take_rows(label, counts, fraction, random)
+        validation = _take_rows(label, counts, fraction, np.random.default_rng(seed))
     else:
-        validation = _take_groups(label, counts, fraction, random, groups)
+        validation = _take_groups(label, groups, fraction, seed)
     return np.setdiff1d(np.arange(len(label)), validation), validation
 
 
@@ -75,24 +72,12 @@ def _take_rows(label: np.ndarray, counts: np.ndarray, fraction: float, random: n
     return np.sort(np.concatenate(taken))
 
 
-def _take_groups(
-    label: np.ndarray, counts: np.ndarray, fraction: float, random: np.random.Generator, groups: np.ndarray
-) -> np.ndarray:
-    names, member = np.unique(groups, return_inverse=True)
-    shares = np.array([np.bincount(member[label == each], minlength=len(names)) for each in range(len(counts))]).T
-    shares = shares / counts  # (group, class): what part of the class each group brings
-    nearest, chosen = np.inf, None
-    for _ in range(N_ASSIGNMENTS):
-        order = random.permutation(len(names))
-        reached = shares[order].cumsum(axis=0)  # (number of groups set aside, class)
-        cut = int(np.abs(reached.mean(axis=1) - fraction).argmin())
-        both = (reached[cut] > 0).all() and (shares[order[cut + 1 :]].sum(axis=0) > 0).all()
-        distance = float(np.abs(reached[cut] - fraction).sum())
-        if both and distance < nearest:
-            nearest, chosen = distance, order[: cut + 1]
-    if chosen is None:
+def _take_groups(label: np.ndarray, groups: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    n_groups = len(np.unique(groups))
+    parts = divide_groups(label, groups, (1 - fraction, fraction), seed) if n_groups > 1 else []
+    if not parts or any(len(np.unique(label[part])) < len(np.unique(label)) for part in parts):
         raise ValueError(
-            f"the {len(names)} groups cannot be divided in two parts that both hold every class; "
+            f"the {n_groups} groups cannot be divided in two parts that both hold every class; "
             "pass more groups, or no groups if rows are independent"
         )
-    return np.flatnonzero(np.isin(member, chosen))
+    return parts[1]

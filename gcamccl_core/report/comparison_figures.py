@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,12 +12,17 @@ from matplotlib.lines import Line2D
 from gcamccl_core.report.labels import join_words, number
 from gcamccl_core.report.style import INK, house_style, new_figure
 
+PANELS_IN_A_ROW = 4
 OUR_COLOR, LEARNT_COLOR, OTHER_COLOR = "#0072B2", "#009E73", "#6b6b6b"
 
 
 @house_style()
 def plot_intervals(
-    summary: pd.DataFrame, paper: pd.DataFrame | None = None, measure: str = "accuracy", fig: Figure | None = None
+    summary: pd.DataFrame,
+    paper: pd.DataFrame | None = None,
+    measure: str = "accuracy",
+    beside: Sequence[str] | None = None,
+    fig: Figure | None = None,
 ) -> Figure:
     """Draw the mean and 95 % interval of every method, one panel per cohort.
 
@@ -27,6 +34,8 @@ def plot_intervals(
         The paper's Table III under our names of the methods: ``method`` and the measure.
     measure : str
         Which measure.
+    beside : sequence of str, optional
+        Cohorts in whose panels the paper's scores are drawn, those that its own is like; all if None.
     fig : Figure, optional
         Drawn on; made if None.
 
@@ -46,11 +55,15 @@ def plot_intervals(
     """
     chosen = summary[summary["measure"] == measure]
     methods, cohorts = list(dict.fromkeys(chosen["method"])), list(dict.fromkeys(chosen["cohort"]))
-    fig = fig or new_figure(0.9 + 0.21 * len(methods))
-    axes = fig.subplots(1, len(cohorts), sharey=True, sharex=True, squeeze=False)[0]
-    for ax, cohort in zip(axes, cohorts, strict=True):
+    n_columns = min(PANELS_IN_A_ROW, len(cohorts))
+    n_rows = -(-len(cohorts) // n_columns)
+    fig = fig or new_figure(0.6 + n_rows * (0.4 + 0.19 * len(methods)))
+    axes = fig.subplots(n_rows, n_columns, sharey=True, sharex=True, squeeze=False)
+    for unused in axes.flat[len(cohorts) :]:
+        unused.set_visible(False)
+    for ax, cohort in zip(axes.flat[: len(cohorts)], cohorts, strict=True):
         _draw_intervals(ax, chosen[chosen["cohort"] == cohort].set_index("method"), methods)
-        if paper is not None:
+        if paper is not None and (beside is None or cohort in beside):
             rows = [
                 (methods.index(row.method), getattr(row, measure))
                 for row in paper.itertuples()
@@ -58,9 +71,10 @@ def plot_intervals(
             ]
             ax.plot([value for _, value in rows], [row for row, _ in rows], "D", markerfacecolor="white",
                     markeredgecolor=INK, markersize=3.5, zorder=2)  # fmt: skip
-        ax.set(title=str(cohort), xlabel=measure)
-    axes[0].set_yticks(range(len(methods)), methods)
-    axes[0].set_ylim(len(methods) - 0.4, -0.6)
+        ax.set(title=str(cohort).replace("_", " "), xlabel=measure)
+        ax.tick_params(labelbottom=True)
+    axes[0, 0].set_yticks(range(len(methods)), methods)
+    axes[0, 0].set_ylim(len(methods) - 0.4, -0.6)
     handles = [Line2D([], [], marker="o", color=OTHER_COLOR, markersize=5)]
     names = ["mean and 95 % interval"]
     if paper is not None:
