@@ -17,20 +17,22 @@ from gcamccl_core.data.sources import open_cohort
 from gcamccl_core.model.comparators import COMPARATORS
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import MEASURES, summarise
+from gcamccl_core.provenance import fingerprint, hash_data
 from workflow import results
 from workflow.tables import classification
-from workflow.units import run_units
+from workflow.units import Made, run_units
 
 STORED = Path(__file__).parent.parent / "results"
 SCRIPT = """'What it makes.'
 from gcamccl_core.data.cohort import make_split
 import pandas as pd
+from workflow.units import Made
 
 TABLES = {"steps": {"n": 3}, "jumps": {"n": 2}}
 
 
 def make(store, jobs, n):
-    return pd.DataFrame({"step": range(n), "half": 0.5}), {"n_steps": n, "jobs": jobs}
+    return Made(pd.DataFrame({"step": range(n), "half": 0.5}), {"n_steps": n, "jobs": jobs}, ["0a", "1b"])
 """
 
 
@@ -82,6 +84,7 @@ def test_a_stamp_says_what_made_the_table_and_holds_its_numbers(script):
     assert held["parameters"] == {"n": 3}
     assert held["numbers"] == {"n_steps": 3, "jobs": 2}
     assert {"core", "script", "date", "machine", "versions"} < set(held)
+    assert held["data"] == fingerprint(["0a", "1b"])
 
 
 @pytest.mark.parametrize("lost", ["steps.csv", "steps.json"])
@@ -129,7 +132,7 @@ def test_a_table_whose_data_cannot_be_had_is_left_out_and_the_others_made(script
     def make(store, jobs, n):
         if n == 3:
             raise UnavailableError("scans.zip cannot be had from here")
-        return pd.DataFrame({"step": range(n)}), {}
+        return Made(pd.DataFrame({"step": range(n)}), {}, [])
 
     monkeypatch.setattr(script, "make", make)
     results.main([])
@@ -153,6 +156,7 @@ SMALL = {
     "source": {"cohort": "simulated", "regime": "clear", "n_subjects": 160},
     "n_splits": 3,
     "precision": "float32",
+    "learning_rates": [1e-4, 1e-3],
 }
 
 
@@ -168,30 +172,37 @@ def scored(monkeypatch):
     calls = []
     cohort = planted_cohort()
     monkeypatch.setattr(classification, "open_once", lambda seed, **source: calls.append(("open", seed)) or cohort)
-    monkeypatch.setattr(classification, "hash_module", lambda name: name)
+    monkeypatch.setattr(classification, "hash_module", lambda name, *rooms: name)
 
-    def networks(store, cohort, split, number, *rest):
-        calls.append(("networks", number))
-        return scores(["gCAM-CCL", "CCL+SVM"], number).assign(split=number)
+    def networks(train, cohort, seed, precision):
+        calls.append(("networks", seed))
+        return scores(["gCAM-CCL", "CCL+SVM"], seed)
+
+    def chosen(train, cohort, precision, learning_rates):
+        calls.append(("choice", train.keywords["seed"]))
+        return scores([classification.CHOSEN])
 
     def compare(cohort, splits, seed, **rest):
         calls.append(("comparators", seed))
         return scores(["linear SVM"], seed)
 
     monkeypatch.setattr(classification, "_score_networks", networks)
+    monkeypatch.setattr(classification, "_score_chosen", chosen)
     monkeypatch.setattr(classification, "compare", compare)
     return calls
 
 
 def test_splits_are_scored_once_each_with_a_seed_of_their_own(scored, tmp_path):
-    table, numbers = classification.make(str(tmp_path), 1, **SMALL)
-    assert table["split"].tolist() == [k for k in range(3) for _ in range(3)]
-    assert table["method"].tolist() == ["gCAM-CCL", "CCL+SVM", "linear SVM"] * 3
+    made = classification.make(str(tmp_path), 1, **SMALL)
+    table, numbers = made.table, made.numbers
+    assert set(made.data) == {hash_data(planted_cohort())}
+    assert table["split"].tolist() == [k for k in range(3) for _ in range(4)]
+    assert table["method"].tolist() == ["gCAM-CCL", "CCL+SVM", classification.CHOSEN, "linear SVM"] * 3
     assert [seed for what, seed in scored if what == "open"] == [0, 0, 0]
     assert numbers["classification_clear_n_splits"] == 3
     scored.clear()
-    again, _ = classification.make(str(tmp_path), 1, **SMALL)
-    pd.testing.assert_frame_equal(again, table)
+    again = classification.make(str(tmp_path), 1, **SMALL)
+    pd.testing.assert_frame_equal(again.table, table)
     assert {what for what, _ in scored} == {"open"}
     classification.make(str(tmp_path), 1, **{**SMALL, "seed": 10, "independent": True})
     assert [seed for what, seed in scored[3:] if what == "open"] == [10, 11, 12]
@@ -231,7 +242,15 @@ def test_numbers_for_the_prose_are_named_by_table_method_and_measure():
 
 def test_methods_keep_names_of_their_own_as_parts_of_numbers_names():
     methods = [*COMPARATORS, *(f"{name}, {view} alone" for name in COMPARATORS for view in ("fc", "snp"))]
-    methods += ["gCAM-CCL", "gCAM-CCL, epoch by Eq. 12", "CCL+SVM", "CCL+RF", "CCL by Eq. 12+SVM", "CCL by Eq. 12+RF"]
+    methods += [
+        "gCAM-CCL",
+        "gCAM-CCL, epoch by Eq. 12",
+        classification.CHOSEN,
+        "CCL+SVM",
+        "CCL+RF",
+        "CCL by Eq. 12+SVM",
+        "CCL by Eq. 12+RF",
+    ]
     assert len({classification.slug(name) for name in methods}) == len(methods)
 
 
@@ -240,9 +259,11 @@ def test_one_real_split_scores_every_method_of_table_iii(tmp_path, monkeypatch):
         monkeypatch.setattr(Recipe, recipe, partial(getattr(Recipe, recipe), epochs=1, batch_size=32))
     cohort = open_cohort(**SMALL["source"], seed=0, progress=False)
     split = classification.make_splits(cohort, 1, "subjects", 7)[0]
-    table = classification.score_methods(str(tmp_path), cohort, split, 4, 7, "float32", views_alone=False)
-    ours = ["gCAM-CCL", "gCAM-CCL, epoch by Eq. 12", "CCL+SVM", "CCL+RF", "CCL by Eq. 12+SVM", "CCL by Eq. 12+RF"]
-    assert table["method"].tolist() == [*ours, *COMPARATORS]
+    table = classification.score_methods(str(tmp_path), cohort, split, 4, 7, "float32", [1e-4, 1e-3])
+    looks = ["", ", fc alone", ", snp alone"]
+    ours = [*(f"gCAM-CCL{look}" for look in looks), "gCAM-CCL, epoch by Eq. 12", "CCL+SVM", "CCL+RF"]
+    ours += ["CCL by Eq. 12+SVM", "CCL by Eq. 12+RF", classification.CHOSEN]
+    assert table["method"].tolist() == [*ours, *(f"{name}{look}" for look in looks for name in COMPARATORS)]
     assert set(table["split"]) == {4}
     assert table.notna().all(axis=None)
     assert table[list(MEASURES)].map(lambda score: 0 <= score <= 1).all(axis=None)
