@@ -112,6 +112,17 @@ def test_the_setting_that_ranks_the_validation_part_best_is_taken():
     assert by_both[-1].max_depth == 2
 
 
+@pytest.mark.parametrize("gamma", [0.3, 1.0])
+def test_the_kernel_by_matrix_products_is_that_of_libsvm(gamma):
+    features, label = toy(strength=0.3)
+    train, rest = np.arange(0, 60), np.arange(60, 120)
+    prepared = make_preparation(BLOCKS, rotate=False).fit(features[train]).transform(features)
+    kernel = next(one for one in COMPARATORS["RBF SVM"].grid["kernel"] if one.keywords == {"gamma": gamma})
+    ours, libsvm = SVC(C=10, kernel=kernel, tol=1e-8), SVC(C=10, kernel="rbf", gamma=gamma, tol=1e-8)
+    decisions = [one.fit(prepared[train], label[train]).decision_function(prepared[rest]) for one in (ours, libsvm)]
+    np.testing.assert_allclose(*decisions, atol=1e-6)
+
+
 def test_rotation_changes_no_linear_machine():
     features, label = toy(strength=0.5)
     train, rest = np.arange(0, 60), np.arange(60, 120)
