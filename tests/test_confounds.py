@@ -21,7 +21,7 @@ from gcamccl_core.data.cohort import (
     save_cohort,
     view_names,
 )
-from gcamccl_core.data.confounds import ConfoundRemoval, known_confounds, remove_confounds
+from gcamccl_core.data.confounds import ConfoundRemoval, clean_for_splits, known_confounds, remove_confounds
 from gcamccl_core.model.scaling import Scaling
 
 N, SIDE = 90, 6
@@ -333,3 +333,24 @@ def test_the_site_of_abide_is_harder_to_tell_after_removal(mirror) -> None:
     assert before > 0.4
     assert after < most_frequent + 0.1
     assert after < before / 2
+
+
+def test_every_split_is_cleaned_by_its_own_training_part_alone() -> None:
+    cohort = confounded_cohort()
+    splits = [make_split(cohort, seed=seed, keep_groups=False) for seed in (0, 1)]
+    cleaned = clean_for_splits(cohort, splits, " age,motion , group ")
+    for one, split in zip(cleaned, splits, strict=True):
+        xr.testing.assert_identical(one, remove_confounds(cohort, split.train, ["age", "motion", "group"]))
+    assert not np.array_equal(cleaned[0]["fc"], cleaned[1]["fc"])
+    others = cohort.copy(deep=True)
+    others["fc"][splits[0].test] = np.eye(SIDE)
+    again = clean_for_splits(others, splits[:1], ["age", "motion", "group"])[0]
+    np.testing.assert_array_equal(again["fc"][splits[0].train], cleaned[0]["fc"][splits[0].train])
+
+
+def test_nothing_to_remove_leaves_the_cohort_itself() -> None:
+    cohort = confounded_cohort()
+    splits = [make_split(cohort, seed=seed) for seed in (0, 1)]
+    assert all(one is cohort for nothing in ("", " , ", []) for one in clean_for_splits(cohort, splits, nothing))
+    with pytest.raises(ValueError, match="no confound 'agge'; did you mean 'age'"):
+        clean_for_splits(cohort, splits, "agge")

@@ -224,7 +224,7 @@ def test_a_run_killed_between_splits_goes_on_without_doing_any_again(scored, tmp
     assert [call for call in scored if call[0] == "networks"] == [("networks", k) for k in range(3)]
     scored.clear()
     classification.make(str(tmp_path), 1, **SMALL)
-    assert [call for call in scored if call[0] != "open"] == [("comparators", 2)]
+    assert [call for call in scored if call[0] != "open"] == [("comparators", 2), ("choice", 2)]
 
 
 def test_numbers_for_the_prose_are_named_by_table_method_and_measure():

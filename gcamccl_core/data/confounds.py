@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from sklearn.compose import ColumnTransformer
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 from gcamccl_core.data.checks import check_cohort, name_some, view_names
+from gcamccl_core.data.confound_columns import confound_table, known_confounds, make_encoder
 from gcamccl_core.data.splits import Split
-from gcamccl_core.parameters import suggest
+
+__all__ = ["ConfoundRemoval", "clean_for_splits", "known_confounds", "remove_confounds"]
 
 FEATURES_AT_ONCE = 2048  # regressed together; 1,000 subjects in double precision are then 16 MB
 
@@ -86,11 +84,11 @@ class ConfoundRemoval:
             If a confound is unknown, infinite or missing in all subjects, a feature is missing in all subjects, or
             the confounds have so many categories that nothing would be left of the features.
         """
-        table = _confound_table(training, self.confounds)
+        table = confound_table(training, self.confounds)
         empty = [name for name, column in table.items() if column.isna().all()]
         if empty:
             raise ValueError(f"no training subject has a value of {name_some(empty)}; leave it out of the confounds")
-        self._encoder = _make_encoder(table)
+        self._encoder = make_encoder(table)
         design = self._encoder.fit_transform(table)
         freedom = len(design) - 1 - np.linalg.matrix_rank(design)
         if freedom < 1:
@@ -126,7 +124,7 @@ class ConfoundRemoval:
             raise RuntimeError("the removal of confounds is not fitted; call fit with the training subjects first")
         for name in set(self._coefficients).symmetric_difference(view_names(cohort)):
             raise ValueError(f"view '{name}' is not in both the cohort and what the removal was fitted on; fit it anew")
-        design = self._encoder.transform(_confound_table(cohort, self.confounds))
+        design = self._encoder.transform(confound_table(cohort, self.confounds))
         removed = cohort.copy()
         for name, coefficients in self._coefficients.items():
             removed[name] = self._residual(cohort[name], design, coefficients)
@@ -231,70 +229,6 @@ def clean_for_splits(cohort: xr.Dataset, splits: Sequence[Split], confounds: str
     named = confounds.split(",") if isinstance(confounds, str) else confounds
     names = [name.strip() for name in named if name.strip()]
     return [remove_confounds(cohort, split.train, names) if names else cohort for split in splits]
-
-
-def known_confounds(cohort: xr.Dataset) -> list[str]:
-    """Names that can be removed: the covariates in the order they are stored, then ``"group"`` if there is one.
-
-    Parameters
-    ----------
-    cohort : xarray.Dataset
-        A cohort; its covariates are the data variables with ``attrs["role"] == "covariate"``.
-
-    Examples
-    --------
-    >>> from gcamccl_core.data.simulation import simulate_cohort
-    >>> known_confounds(simulate_cohort(n_subjects=40, seed=1))
-    ['age', 'sex', 'motion']
-    """
-    covariates = [str(name) for name, values in cohort.data_vars.items() if values.attrs.get("role") == "covariate"]
-    return [*covariates, *(["group"] if "group" in cohort else [])]
-
-
-def _confound_table(cohort: xr.Dataset, confounds: Sequence[str]) -> pd.DataFrame:
-    """One row per subject: numbers as float, words as objects, NaN where missing; a group is words even if numbered."""
-    columns = {}
-    for name in confounds:
-        if name not in known_confounds(cohort):
-            raise ValueError(f"the cohort has no confound {name!r}; {suggest(name, known_confounds(cohort))}")
-        values = cohort[name].to_numpy()
-        if name != "group" and values.dtype.kind in "biuf":
-            infinite = np.isinf(values)
-            if infinite.any():
-                subjects = cohort["subject"].to_numpy()[infinite]
-                raise ValueError(f"confound '{name}' is infinite for {name_some(subjects)}; correct it or use NaN")
-            columns[name] = pd.Series(values, dtype=np.float64)
-        else:
-            known = [np.nan if value != value or str(value).strip() in ("", "nan") else str(value) for value in values]
-            columns[name] = pd.Series(known, dtype=object)
-    return pd.DataFrame(columns)
-
-
-def _make_encoder(table: pd.DataFrame) -> ColumnTransformer:
-    """Confounds to columns that are zero on average over the training subjects."""
-    steps = []
-    for name, column in table.items():
-        number = pd.api.types.is_float_dtype(column)
-        steps.append(
-            (str(name), make_pipeline(SimpleImputer(), StandardScaler()) if number else _word_encoder(), [name])
-        )
-    return ColumnTransformer(steps, sparse_threshold=0)
-
-
-def _word_encoder() -> Pipeline:
-    """One column per category; the second imputer puts an unknown one at the mean of those known."""
-    return make_pipeline(
-        SimpleImputer(strategy="most_frequent"),
-        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-        FunctionTransformer(_mark_unknown),
-        SimpleImputer(),
-        StandardScaler(with_std=False),
-    )
-
-
-def _mark_unknown(columns: np.ndarray) -> np.ndarray:
-    """NaN throughout a row that is of no known category."""
-    return np.where(columns.any(axis=1, keepdims=True), columns, np.nan)
 
 
 def _fit_view(view: xr.DataArray, design: np.ndarray) -> np.ndarray:

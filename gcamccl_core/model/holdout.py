@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gcamccl_core.data.checks import name_some
-from gcamccl_core.data.splits import divide_groups
+from gcamccl_core.data.whole_groups import divide_groups
 
 
 def hold_out(
