@@ -6,16 +6,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gcamccl_core.model.scores import compare_paired, summarise
+from gcamccl_core.model.scores import compare_paired, judge_chance, summarise
 from workflow.assemble import glued_numbers
 
 ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
 OURS = "gCAM-CCL"
+CHOSEN = f"{OURS}, learning rate chosen"
 
 
 @pytest.fixture(scope="module")
 def clear():
-    return pd.read_csv(ROOT / "results" / "classification_clear.csv")
+    return pd.read_csv(RESULTS / "classification_clear.csv")
 
 
 @pytest.fixture(scope="module")
@@ -26,18 +28,52 @@ def paired(clear):
 @pytest.fixture(scope="module")
 def numbers():
     found = {}
-    for path in (ROOT / "results").glob("*.json"):
+    for path in RESULTS.glob("*.json"):
         found |= json.loads(path.read_text())["numbers"]
     return found | glued_numbers(sorted((ROOT / "notebooks").glob("*.ipynb")))
 
 
-def test_every_method_was_scored_on_twenty_splits(clear):
-    assert (clear.groupby("method")["split"].nunique() == 20).all()
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("classification_*.csv")), ids=lambda path: path.stem)
+def test_every_method_was_scored_on_twenty_splits(path):
+    assert (pd.read_csv(path).groupby("method")["split"].nunique() == 20).all()
 
 
 @pytest.mark.parametrize("method", ["linear SVM", "logistic regression", "random forest", "MLP+SVM"])
 def test_the_network_does_not_outperform(paired, method):
     assert paired.loc[method, "high"] < 0
+
+
+@pytest.mark.parametrize("method", ["linear SVM", "logistic regression", "MLP+SVM"])
+def test_nor_does_it_when_it_chooses_its_learning_rate(clear, method):
+    assert compare_paired(clear, CHOSEN).set_index("method").loc[method, "high"] < 0
+
+
+def test_where_there_is_nothing_to_find_every_method_is_at_chance():
+    """The leakage test: 20 cohorts whose labels are independent of everything."""
+    found = judge_chance(pd.read_csv(RESULTS / "classification_null.csv"))
+    assert (found["n_cohorts"] == 20).all()
+    assert found["p_adjusted"].min() > 0.05, found.set_index("method")["p_adjusted"].idxmin()
+
+
+def test_abide_is_read_as_by_others_who_scored_it_with_a_ridge_regression():
+    """Areas under the curve found on the same files beforehand; for intelligence with another cut of the groups."""
+    known = {
+        "diagnosis": (0.771, 0.635), "fiq": (0.700, 0.641), "sex": (0.785, 0.826), "age": (0.918, 0.937)
+    }  # fmt: skip
+    found = pd.read_csv(RESULTS / "abide_ridge.csv").set_index(["task", "view"])["auc"]
+    for task, aucs in known.items():
+        assert found[task, "fc"] == pytest.approx(aucs[0], abs=0.04)
+        assert found[task, "morphometry"] == pytest.approx(aucs[1], abs=0.04)
+
+
+def test_the_order_of_regions_makes_grad_cam_and_not_accuracy(numbers):
+    orders = pd.read_csv(RESULTS / "order.csv")
+    alike = orders.groupby("kind")[["fc_grad_cam_relu_alike", "fc_guided_grad_cam_alike"]].mean()
+    given, other = alike.loc["order as given"], alike.loc["other order of regions"]
+    assert given["fc_grad_cam_relu_alike"] > 0.5
+    assert abs(other["fc_grad_cam_relu_alike"]) < 0.1
+    assert abs(given["fc_guided_grad_cam_alike"] - other["fc_guided_grad_cam_alike"]) < 0.1
+    assert min(float(numbers[f"order_other_order_of_{what}_p"]) for what in ("regions", "snps", "both")) > 0.05
 
 
 @pytest.mark.parametrize("method", ["CCL+SVM", "CCL+RF", "CCL by Eq. 12+SVM", "CCL by Eq. 12+RF"])

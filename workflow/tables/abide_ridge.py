@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from gcamccl_core.data.cohort import view_names
 from gcamccl_core.model.features import flatten_views
 from gcamccl_core.provenance import hash_data
-from workflow.tables.classification import open_once
+from workflow.cohorts import open_once
 from workflow.units import Made
 
 TABLES: dict[str, dict[str, Any]] = {

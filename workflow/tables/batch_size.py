@@ -8,8 +8,9 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import torch
+from sklearn.cross_decomposition import CCA
 
 from gcamccl_core.data.cohort import Split, make_split
 from gcamccl_core.data.fewer_regions import keep_regions
@@ -17,19 +18,19 @@ from gcamccl_core.model.comparators import ON_FEATURES, choose_setting, rank_sub
 from gcamccl_core.model.epochs import predict_logits
 from gcamccl_core.model.evaluation import evaluate
 from gcamccl_core.model.fitted import Fitted
-from gcamccl_core.model.losses import canonical_correlations
 from gcamccl_core.model.recipe import FUSIONS, Recipe
-from gcamccl_core.model.scores import score_predictions
+from gcamccl_core.model.scores import compare_paired, score_predictions
 from gcamccl_core.model.training import fit
 from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
-from workflow.tables.classification import open_once
+from workflow.cohorts import open_once
+from workflow.naming import signed
 from workflow.units import Made, run_units
 
 TABLES: dict[str, dict[str, Any]] = {
     "batch_size": {
         "source": {"cohort": "simulated", "regime": "clear", "seed": 0},
-        "n_regions": 48,  # networks of seconds: 240 are trained
+        "n_regions": 48,  # networks of seconds: 180 are trained
         "n_splits": 5,
         "seed": 0,
         "batch_sizes": [4, 16, 64, 239],  # 239: all training subjects
@@ -57,15 +58,23 @@ def make(
     Made
         One row per ``fusion``, ``batch_size``, ``reader`` ("SVM" on the features of both views; "softmax", the
         network's own, for Eq. 12) and ``split``: the chosen ``learning_rate``, the scores of :func:`.compare`, and
-        ``correlation``, the mean canonical correlation of the two views' outputs in the test part. Numbers: the mean
-        accuracy, as ``batch_size_<fusion>_<batch size>_<reader>``.
+        ``correlation``, that of the two views' outputs in the test part, along the directions in which they correlate
+        most in the training part. Numbers: means of accuracy and correlation, as
+        ``batch_size_<fusion>_<batch size>_<reader>[_correlation]``, and the paired difference in accuracy of the
+        features of Eq. 12 and of each other loss, with its interval, as ``batch_size_<batch size>_less_<fusion>``.
     """
     work = partial(score_unit, store, source, n_regions, seed, learning_rates, epochs)
     units = list(product(FUSIONS, batch_sizes, range(n_splits)))
     table = pd.concat(run_units(work, units, jobs), ignore_index=True)
-    means = table.groupby(["fusion", "batch_size", "reader"])["accuracy"].mean()
-    names = ("_".join(map(str, key)).lower() for key in means.index)
-    numbers = {f"batch_size_{name}": f"{mean:.2f}" for name, mean in zip(names, means, strict=True)}
+    numbers: dict[str, object] = {"batch_size_n_splits": n_splits}
+    for key, scores in table.groupby(["fusion", "batch_size", "reader"]):
+        name = "batch_size_" + "_".join(map(str, key)).lower()
+        numbers |= {name: f"{scores['accuracy'].mean():.2f}"}
+        numbers |= {f"{name}_correlation": f"{scores['correlation'].mean():.2f}"}
+    for size, scores in table[table["reader"] == "SVM"].groupby("batch_size"):
+        for row in compare_paired(scores.rename(columns={"fusion": "method"}), "collaborative").itertuples():
+            pair = f"batch_size_{size}_less_{row.method}"
+            numbers |= {pair: signed(row.difference), f"{pair}_interval": f"{signed(row.low)} to {signed(row.high)}"}
     return Made(table.round(6), numbers, [hash_data(open_once(**source))])
 
 
@@ -91,7 +100,7 @@ def score_unit(
             with warnings.catch_warnings():  # small batches are what is studied here
                 warnings.simplefilter("ignore", UserWarning)
                 chosen = recipe(epochs=epochs, batch_size=size, learning_rate=rate, patience=None)
-                fitted = fit(cohort, split, chosen, seed=seed + number, progress=False)
+                fitted = fit(cohort, split, chosen, seed=seed + number, out=f"{store}/models", progress=False)
             tried.append(_score(fitted, cohort, split).assign(learning_rate=rate))
         best = (
             pd.concat(tried, ignore_index=True)
@@ -107,7 +116,7 @@ def score_unit(
 
     key = {"data": hash_data(cohort), "unit": unit, "seed": seed, "rates": learning_rates, "epochs": epochs}
     code = [hash_module(f"gcamccl_core.model.{name}", "model") for name in ("evaluation", "training")]
-    code += [code_of(inspect.getsource(function)) for function in (score_unit, _score)]
+    code += [code_of(inspect.getsource(function)) for function in (score_unit, _score, _correlate_views)]
     return cached(store, "batch_size", {**key, "code": code}, train_and_score, TABLE)
 
 
@@ -123,9 +132,16 @@ def _score(fitted: Fitted, cohort: Any, split: Split) -> pd.DataFrame:
         own = evaluate([fitted], cohort, views_alone=False).drop(columns="method").iloc[0].to_dict()
         chosen = score_predictions(validation[1], high > 0.5, high)["auc"]
         rows.append({"reader": "softmax", "validation_auc": chosen, **own})
-    outputs = predict_logits(fitted.net, fitted.net.prepare(cohort, split.test))
-    if fitted.recipe.fusion == "collaborative":  # logits of C classes, of which only differences count
-        outputs = {view: (values[:, 1:] - values[:, :1]) for view, values in outputs.items()}
-    with torch.no_grad():
-        correlation = canonical_correlations(*outputs.values()).mean().item()
-    return pd.DataFrame(rows).assign(correlation=correlation)
+    return pd.DataFrame(rows).assign(correlation=_correlate_views(fitted, cohort, split))
+
+
+def _correlate_views(fitted: Fitted, cohort: Any, split: Split) -> float:
+    """Correlate the views' outputs in the test part, along the directions that the training part gives (Eq. 1)."""
+    parts = []
+    for subjects in (split.train, split.test):
+        outputs = predict_logits(fitted.net, fitted.net.prepare(cohort, subjects)).values()
+        if fitted.recipe.fusion == "collaborative":  # logits of two classes, of which only the difference counts
+            outputs = [values[:, 1:] - values[:, :1] for values in outputs]
+        parts.append([values.double().numpy() for values in outputs])
+    pairs = CCA(n_components=1, max_iter=5000).fit(*parts[0]).transform(*parts[1])
+    return float(np.corrcoef(*(each[:, 0] for each in pairs))[0, 1])

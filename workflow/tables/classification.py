@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from textwrap import dedent
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from gcamccl_core.data.cohort import Split, make_splits
-from gcamccl_core.data.sources import open_cohort
+from gcamccl_core.model.canonical import compare_cca
 from gcamccl_core.model.comparators import COMPARATORS, compare
 from gcamccl_core.model.evaluation import FUSED, evaluate, evaluate_features
 from gcamccl_core.model.fitted import Fitted
@@ -21,6 +22,8 @@ from gcamccl_core.model.scores import compare_paired, summarise
 from gcamccl_core.model.training import fit
 from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
+from workflow.cohorts import open_once
+from workflow.naming import signed, slug
 from workflow.units import Made, run_units
 
 CHOSEN = f"{FUSED}, learning rate chosen"
@@ -32,13 +35,13 @@ SHARED: dict[str, Any] = {
     "independent": False,
     "precision": "bfloat16",
     "learning_rates": [],  # for the network to choose from, as the others choose from their settings
+    "dcca": False,
 }
-CHOICE = [1e-4, 1e-3]
+CHOICE = [1e-4, 1e-3, 1e-2]
 TABLES: dict[str, dict[str, Any]] = {
     f"classification_{regime}": {**SHARED, "source": {"cohort": "simulated", "regime": regime}}
     for regime in ("clear", "realistic", "scattered")
 }
-TABLES["classification_clear"]["learning_rates"] = CHOICE
 TABLES["classification_null"] = {
     **SHARED,
     "source": {"cohort": "simulated", "regime": "null"},
@@ -48,7 +51,9 @@ TABLES |= {
     f"classification_abide_{label}": {**SHARED, "source": {"cohort": "abide", "label": label}}
     for label in ("fiq", "age", "sex", "diagnosis")
 }
-TABLES["classification_abide_fiq"]["learning_rates"] = CHOICE
+for name in ("clear", "null", "abide_fiq"):  # each rate is another network
+    TABLES[f"classification_{name}"]["learning_rates"] = CHOICE
+TABLES["classification_clear"]["dcca"] = True
 
 
 def make(
@@ -61,6 +66,7 @@ def make(
     independent: bool,
     precision: str,
     learning_rates: list[float],
+    dcca: bool,
 ) -> Made:
     """Score all methods on the same splits of one cohort, or on one split each of as many cohorts.
 
@@ -78,15 +84,16 @@ def make(
         Simulate a cohort per split, with the seed of the split.
     precision : str
         Of the networks' training, see :class:`.Recipe`.
-    learning_rates : list of float
-        Which ones the network may choose from, see :func:`score_methods`.
+    learning_rates, dcca
+        Of the networks that are trained beside the demo recipe's, see :func:`score_methods`.
 
     Returns
     -------
     Made
         Columns of :func:`.compare`; numbers as in :func:`quotable`.
     """
-    work = partial(score_split, store, dict(source), seed, scheme, independent, precision, learning_rates)
+    networks = {"precision": precision, "learning_rates": learning_rates, "dcca": dcca}
+    work = partial(score_split, store, dict(source), seed, scheme, independent, networks)
     tables, data = zip(*run_units(work, range(n_splits), jobs), strict=True)
     table = pd.concat(tables, ignore_index=True)
     label = source.get("regime") or f"abide_{source['label']}"
@@ -99,15 +106,14 @@ def score_split(
     seed: int,
     scheme: str,
     independent: bool,
-    precision: str,
-    learning_rates: list[float],
+    networks: Mapping[str, Any],
     number: int,
 ) -> tuple[pd.DataFrame, str]:
     """Score all methods on one split, and hash its cohort; what is in the store is not computed again."""
     cohort_seed = seed + number if independent else seed
     cohort = open_once(**source, seed=cohort_seed)
     split = make_splits(cohort, 1, scheme, seed + number)[0]
-    scores = score_methods(store, cohort, split, number, seed + number, precision, learning_rates)
+    scores = score_methods(store, cohort, split, number, seed + number, **networks)
     return scores, hash_data(cohort)
 
 
@@ -118,7 +124,8 @@ def score_methods(
     number: int,
     seed: int,
     precision: str,
-    learning_rates: list[float],
+    learning_rates: Sequence[float] = (),
+    dcca: bool = False,
 ) -> pd.DataFrame:
     """Score the networks with their own and with other readers, and the classical classifiers.
 
@@ -132,14 +139,16 @@ def score_methods(
         Of the split, for the table.
     precision : str
         Of the networks' training.
-    learning_rates : list of float
+    learning_rates : sequence of float
         If there are any, the network is trained with each; :data:`CHOSEN` is the one with the least cross-entropy on
-        the validation part.
+        the validation part, by which its epoch is chosen as well.
+    dcca : bool
+        Train by Eq. 3, too, for other classifiers to read.
 
     Returns
     -------
     pandas.DataFrame
-        Columns of :func:`.compare`.
+        Columns of :func:`.compare`, and ``learning_rate``, the one chosen.
     """
     key = {"data": hash_data(cohort), "split": split, "number": number, "seed": seed}
     train = partial(fit, cohort, split, seed=seed, out=f"{store}/models", progress=False)
@@ -153,6 +162,11 @@ def score_methods(
             lambda: _score_networks(train, cohort, seed, precision), [_code(_score_networks), *trained], kind=precision
         ),
         keep(
+            lambda: compare_cca(cohort, [split], seed),
+            hash_module("gcamccl_core.model.canonical", "model"),
+            kind="CCA",
+        ),
+        keep(
             lambda: compare(cohort, [split], seed=seed, progress=False, views_alone=True),
             hash_module("gcamccl_core.model.comparators", "model"),
             kind=list(COMPARATORS),
@@ -160,7 +174,11 @@ def score_methods(
     ]
     if learning_rates:
         chosen = partial(_score_chosen, train, cohort, precision, learning_rates)
-        parts.insert(1, keep(chosen, [_code(_score_chosen), *trained], kind=precision, learning_rates=learning_rates))
+        rates = {"learning_rates": list(learning_rates)}
+        parts.insert(1, keep(chosen, [_code(_score_chosen), *trained], kind=precision, **rates))
+    if dcca:
+        fused = partial(_score_dcca, train, cohort, seed, precision)
+        parts.insert(1, keep(fused, [_code(_score_dcca), *trained], kind=precision))
     return pd.concat(parts, ignore_index=True).assign(split=number)
 
 
@@ -169,12 +187,20 @@ def _code(function: Callable[..., object]) -> str:
 
 
 def _score_chosen(
-    train: Callable[[Recipe], Fitted], cohort: xr.Dataset, precision: str, learning_rates: list[float]
+    train: Callable[[Recipe], Fitted], cohort: xr.Dataset, precision: str, learning_rates: Sequence[float]
 ) -> pd.DataFrame:
-    tried = [train(Recipe.demo(precision=precision, learning_rate=rate)) for rate in learning_rates]
+    tried = []
+    for rate in learning_rates:
+        with suppress(FloatingPointError):  # too high a rate: not a choice
+            tried.append(train(Recipe.demo(precision=precision, learning_rate=rate)))
     least = [one.history.query("part == 'validation'")["cross_entropy"].min() for one in tried]
     best = tried[least.index(min(least))]
-    return evaluate([best], cohort, views_alone=False).assign(method=CHOSEN)
+    scores = evaluate([best], cohort, views_alone=False)
+    return scores.assign(method=CHOSEN, learning_rate=best.recipe.learning_rate)
+
+
+def _score_dcca(train: Callable[[Recipe], Fitted], cohort: xr.Dataset, seed: int, precision: str) -> pd.DataFrame:
+    return evaluate_features([train(Recipe.features("dcca", precision=precision))], cohort, "DCCA", seed)
 
 
 def _score_networks(train: Callable[[Recipe], Fitted], cohort: xr.Dataset, seed: int, precision: str) -> pd.DataFrame:
@@ -187,12 +213,6 @@ def _score_networks(train: Callable[[Recipe], Fitted], cohort: xr.Dataset, seed:
         evaluate_features([ours], cohort, "CCL by Eq. 12", seed),
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-@lru_cache(maxsize=1)
-def open_once(**source: Any) -> xr.Dataset:
-    """Open a cohort and keep it: a process scores many splits of the same."""
-    return open_cohort(**source, progress=False)
 
 
 def quotable(prefix: str, table: pd.DataFrame, independent: bool = False) -> dict[str, object]:
@@ -208,18 +228,15 @@ def quotable(prefix: str, table: pd.DataFrame, independent: bool = False) -> dic
     for row in summarise(table, independent).itertuples():
         name = f"{prefix}_{slug(str(row.method))}_{row.measure}"
         numbers |= {name: f"{row.mean:.2f}", f"{name}_interval": f"{row.low:.2f} to {row.high:.2f}"}
-    if FUSED in set(table["method"]):
-        for row in compare_paired(table, FUSED).itertuples():
-            numbers[f"{prefix}_ours_less_{slug(str(row.method))}"] = f"{row.difference:+.2f}"
+    together = table[~table["method"].str.endswith(" alone")]
+    together = together.assign(n_test=0) if independent else together  # no people shared: nothing to correct for
+    for name, ours in {"ours": FUSED, "chosen": CHOSEN}.items():
+        if ours in set(together["method"]):
+            for row in compare_paired(together, ours).itertuples():
+                pair = f"{prefix}_{name}_less_{slug(str(row.method))}"
+                numbers |= {pair: signed(row.difference), f"{pair}_p": f"{row.p_adjusted:.2f}"}
+                numbers[f"{pair}_interval"] = f"{signed(row.low)} to {signed(row.high)}"
+    if "learning_rate" in table:
+        for rate, count in table["learning_rate"].value_counts().items():
+            numbers[f"{prefix}_chose_{rate:.0e}".replace("-", "_")] = int(count)
     return numbers
-
-
-def slug(name: str) -> str:
-    """Write a method's name as part of a number's name.
-
-    Examples
-    --------
-    >>> slug("CCL by Eq. 12+SVM")
-    'ccl_by_eq_12_svm'
-    """
-    return "_".join("".join(letter if letter.isalnum() else " " for letter in name.lower()).split())

@@ -11,7 +11,9 @@ from gcamccl_core.data.cohort import make_splits
 from gcamccl_core.data.confounds import remove_confounds
 from gcamccl_core.model.scores import summarise
 from gcamccl_core.provenance import hash_data
-from workflow.tables.classification import SHARED, open_once, score_methods, slug
+from workflow.cohorts import open_once
+from workflow.naming import slug
+from workflow.tables.classification import SHARED, score_methods
 from workflow.units import Made, run_units
 
 OPTIONS: dict[str, tuple[str, list[str]]] = {  # name: how subjects are divided, what is removed

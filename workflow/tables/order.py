@@ -10,25 +10,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import spearmanr, ttest_rel
+from scipy.stats import spearmanr
 
 from gcamccl_core.data.cohort import make_split
 from gcamccl_core.data.fewer_regions import keep_regions
 from gcamccl_core.maps.activation import compute_maps
 from gcamccl_core.model.evaluation import evaluate
+from gcamccl_core.model.networks import CollaborativeNet, describe
 from gcamccl_core.model.recipe import Recipe
+from gcamccl_core.model.scores import compare_paired
 from gcamccl_core.model.training import fit
 from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import cached
-from workflow.tables.classification import open_once
+from workflow.cohorts import open_once
+from workflow.naming import signed, slug
 from workflow.units import Made, run_units
 
 KINDS = ("order as given", "other order of regions", "other order of SNPs", "other order of both")
 TABLES: dict[str, dict[str, Any]] = {
     "order": {
         "source": {"cohort": "simulated", "regime": "clear", "seed": 0},
-        "n_regions": 48,  # of the whole cohort the network learns too little for its maps to be compared
-        "n_orders": 10,
+        "n_regions": 96,  # of the whole cohort the network learns too little for its maps to be compared
+        "n_splits": 10,
         "seed": 0,
         "learning_rate": 1e-3,
         "epochs": 33,
@@ -41,24 +44,24 @@ def make(
     jobs: int,
     source: dict[str, Any],
     n_regions: int,
-    n_orders: int,
+    n_splits: int,
     seed: int,
     learning_rate: float,
     epochs: int,
 ) -> Made:
-    """Train one split's network from several starts, with features in the given order and, from each start, in others.
+    """Train one network per split with features in the given order and, of the same people and start, in others.
 
     Returns
     -------
     Made
-        One row per ``kind`` and ``number``: test scores, fused and of each view alone, and per view and map method
+        One row per ``kind`` and ``split``: test scores, fused and of each view alone, and per view and map method
         ``<view>_<method>_alike``, the mean rank correlation of this network's class maps with those of the others of
-        its kind, features brought back into one order. Numbers: means and standard deviations of accuracy, the p-value
-        of a paired t-test against the given order over the same starts, and mean map agreement, as
-        ``order_<kind>_<what>``.
+        its kind, features brought back into one order. Numbers, as ``order_<kind>_<what>``: mean accuracy and map
+        agreement, and the paired difference in accuracy ``less_given``, with its interval, corrected for repeated
+        splits; and ``order_cells``, the extent of the layer that Grad-CAM is made of.
     """
     work = partial(train_in_order, store, source, n_regions, seed, learning_rate, epochs)
-    units = list(product(KINDS, range(n_orders)))
+    units = list(product(KINDS, range(n_splits)))
     maps = run_units(work, units, jobs)
     table = pd.DataFrame([one.attrs for one in maps])
     for name in maps[0].data_vars:
@@ -68,17 +71,15 @@ def make(
             for one, other in combinations(chosen, 2):
                 alike.loc[one, other] = alike.loc[other, one] = spearmanr(maps[one][name], maps[other][name]).statistic
             table.loc[chosen, f"{name}_alike"] = ((alike.sum() - 1) / (len(chosen) - 1)).to_numpy()
-    numbers: dict[str, object] = {}
-    given = table.loc[table["kind"] == KINDS[0], "accuracy"].to_numpy()
+    cells = int(table["cells"].iloc[0])
+    table = table.drop(columns="cells")
+    numbers: dict[str, object] = {"order_n_splits": n_splits, "order_cells": f"{cells} x {cells}"}
     for kind, of_kind in table.groupby("kind", sort=False):
-        prefix = "order_" + str(kind).replace(" ", "_").lower()
-        numbers |= {
-            f"{prefix}_accuracy": f"{of_kind['accuracy'].mean():.2f}",
-            f"{prefix}_accuracy_sd": f"{of_kind['accuracy'].std():.2f}",
-        }
-        if kind != KINDS[0]:
-            numbers[f"{prefix}_p"] = f"{ttest_rel(of_kind['accuracy'].to_numpy(), given).pvalue:.2f}"
-        numbers |= {f"{prefix}_{name}": f"{of_kind[name].mean():.2f}" for name in table if str(name).endswith("_alike")}
+        quoted = ["accuracy", *(str(name) for name in table if str(name).endswith("_alike"))]
+        numbers |= {f"order_{slug(str(kind))}_{name}": f"{of_kind[name].mean():.2f}" for name in quoted}
+    for row in compare_paired(table.rename(columns={"kind": "method"}), KINDS[0]).itertuples():
+        name = f"order_{slug(str(row.method))}_less_given"
+        numbers |= {name: signed(-row.difference), f"{name}_interval": f"{signed(-row.high)} to {signed(-row.low)}"}
     return Made(table.round(6), numbers, [hash_data(open_once(**source))])
 
 
@@ -96,13 +97,21 @@ def train_in_order(
     rooms = [hash_module(f"gcamccl_core.{name}", "model", "maps") for name in ("maps.activation", "model.evaluation")]
     code = [*rooms, *(code_of(inspect.getsource(function)) for function in (_train_in_order, _mean_maps))]
     key = {"data": hash_data(cohort), "seed": seed, "rate": learning_rate, "epochs": epochs, "unit": unit, "code": code}
-    return cached(store, "order", key, lambda: _train_in_order(cohort, n_regions, seed, learning_rate, epochs, *unit))
+    make = partial(_train_in_order, store, cohort, n_regions, seed, learning_rate, epochs, *unit)
+    return cached(store, "order", key, make)
 
 
 def _train_in_order(
-    cohort: xr.Dataset, n_regions: int, seed: int, learning_rate: float, epochs: int, kind: str, number: int
+    store: str,
+    cohort: xr.Dataset,
+    n_regions: int,
+    seed: int,
+    learning_rate: float,
+    epochs: int,
+    kind: str,
+    number: int,
 ) -> xr.Dataset:
-    split = make_split(cohort, seed=seed)
+    split = make_split(cohort, seed=seed + number)
     random = np.random.default_rng([seed, number])
     regions, loci = np.arange(n_regions), np.arange(cohort.sizes["locus"])
     if kind in (KINDS[1], KINDS[3]):
@@ -111,14 +120,21 @@ def _train_in_order(
         loci = random.permutation(loci)
     shuffled = cohort.isel(roi_i=regions, roi_j=regions, roi=regions, locus=loci)
     recipe = Recipe.demo(epochs=epochs, learning_rate=learning_rate, patience=None)
-    fitted = fit(shuffled, split, recipe, seed=seed + number, progress=False)
+    fitted = fit(shuffled, split, recipe, seed=seed + number, out=f"{store}/models", progress=False)
     scores = evaluate([fitted], shuffled).set_index("method")
-    row: dict[str, object] = {"kind": kind, "number": number, "learning_rate": learning_rate}
-    row |= {name: scores.loc["gCAM-CCL", name] for name in ("accuracy", "auc")}
+    row: dict[str, object] = {"kind": kind, "split": number, "learning_rate": learning_rate}
+    row |= {name: scores.loc["gCAM-CCL", name] for name in ("n_train", "n_test", "accuracy", "auc")}
     row |= {f"{view}_auc": scores.loc[f"gCAM-CCL, {view} alone", "auc"] for view in ("fc", "snp")}
     maps = compute_maps(fitted.net, shuffled, ["grad_cam_relu", "guided_grad_cam"], subjects=split.test, progress=False)
+    row["cells"] = cells_of(fitted.net, "fc")
     found = _mean_maps(maps, np.argsort(regions), np.argsort(loci))
     return xr.Dataset({name: (f"{name}_place", values) for name, values in found.items()}, attrs=row)
+
+
+def cells_of(net: CollaborativeNet, view: str) -> int:
+    """Side of the feature maps that a view's Grad-CAM is stretched from."""
+    layers = describe(net).set_index(["view", "layer"])["output_shape"]
+    return int(layers[view, net.default_layer(view)][-1])
 
 
 def _mean_maps(maps: xr.Dataset, regions: np.ndarray, loci: np.ndarray) -> dict[str, np.ndarray]:

@@ -18,7 +18,8 @@ from gcamccl_core.model.scores import compare_paired
 from gcamccl_core.model.training import fit
 from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
-from workflow.tables.classification import open_once, slug
+from workflow.cohorts import open_once
+from workflow.naming import signed, slug
 from workflow.units import Made, run_units
 
 DEMO = "demo"
@@ -61,8 +62,8 @@ def make(store: str, jobs: int, source: dict[str, Any], n_regions: int, n_splits
         numbers |= {f"recipe_{slug(name)}_{each}": f"{means.loc[name, each]:.2f}" for each in ("accuracy", "auc")}
         numbers[f"recipe_{slug(name)}_epoch"] = round(float(means.loc[name, "epoch"]))
     for row in compare_paired(table, DEMO).itertuples():
-        numbers[f"recipe_{slug(str(row.method))}_less_demo"] = f"{-row.difference:+.2f}"
-        numbers[f"recipe_{slug(str(row.method))}_less_demo_interval"] = f"{-row.high:+.2f} to {-row.low:+.2f}"
+        numbers[f"recipe_{slug(str(row.method))}_less_demo"] = signed(-row.difference)
+        numbers[f"recipe_{slug(str(row.method))}_less_demo_interval"] = f"{signed(-row.high)} to {signed(-row.low)}"
         numbers[f"recipe_{slug(str(row.method))}_p"] = f"{row.p_value:.2f}"
     return Made(table.round(6), numbers, [hash_data(open_once(**source))])
 
@@ -75,10 +76,9 @@ def score_variant(store: str, source: dict[str, Any], n_regions: int, seed: int,
 
     def train_and_score() -> pd.DataFrame:
         fitted = fit(cohort, split, recipe, seed=seed + number, out=f"{store}/models", progress=False)
-        scores = evaluate([fitted], cohort, views_alone=False)
-        return scores.assign(method=name, split=number, epoch=fitted.selected[recipe.select])
+        return evaluate([fitted], cohort, views_alone=False).assign(epoch=fitted.selected[recipe.select])
 
     code = [hash_module(f"gcamccl_core.model.{module}", "model") for module in ("evaluation", "training")]
     code.append(code_of(inspect.getsource(score_variant)))
     key = {"data": hash_data(cohort), "split": split, "recipe": recipe, "seed": seed + number, "code": code}
-    return cached(store, "recipe", key, train_and_score, TABLE)
+    return cached(store, "recipe", key, train_and_score, TABLE).assign(method=name, split=number)
