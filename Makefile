@@ -52,8 +52,9 @@ results: setup ## Compute the tables of long runs into results/ (hours; TABLE=na
 status: setup ## Say which notebooks, runs and tables are stale
 	@python -m workflow.status
 
-clean: ## Remove runs/ and caches; .venv stays
-	rm -rf runs .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## Remove runs/ and caches; .venv and what `make results` has kept in runs/results stay
+	[ ! -d runs ] || find runs -mindepth 1 -maxdepth 1 ! -name results -exec rm -rf {} +
+	rm -rf .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \

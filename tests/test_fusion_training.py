@@ -9,8 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from small_cohorts import planted_cohort
 
 from gcamccl_core.data.cohort import make_split
+from gcamccl_core.model.epochs import Training
 from gcamccl_core.model.evaluation import evaluate
 from gcamccl_core.model.losses import canonical_correlations, dcca_loss, fusion_terms
+from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.training import fit, fit_many
 
@@ -66,7 +68,8 @@ def test_the_epoch_is_that_of_the_least_loss_and_the_kept_network_has_it(trained
     assert [tuple(each.shape) for each in outputs.values()] == [(len(split.validation), one.recipe.latent)] * 2
     target = torch.from_numpy(cohort["label"].to_numpy()[split.validation]).float()
     fit_, agreement = fusion_terms(fusion, outputs, target)
-    assert (fit_ + agreement).item() == pytest.approx(validation.min(), rel=1e-4)
+    as_one_batch = one.recipe.batch_size / len(target)  # DCL's is a sum over subjects; DCCA has no fit
+    assert (as_one_batch * fit_ + agreement).item() == pytest.approx(validation.min(), rel=1e-4)
 
 
 def test_dcca_finds_what_the_views_share_in_subjects_it_never_saw(trained, cohort, split):
@@ -115,7 +118,21 @@ def test_three_classes_are_regressed_on_a_column_each():
     with torch.inference_mode():
         outputs = one.net(one.net.prepare(cohort, split.validation))
     columns = torch.from_numpy(np.eye(3)[cohort["label"].to_numpy()[split.validation]])
-    assert last == pytest.approx(fusion_terms("dcl", outputs, columns)[0].item(), rel=1e-4)
+    residuals = fusion_terms("dcl", outputs, columns)[0].item() * FEATURES.batch_size / len(columns)
+    assert last == pytest.approx(residuals, rel=1e-4)
+
+
+def test_parts_of_unlike_sizes_have_like_losses():
+    """The same people twice over: no more to explain in each, so DCL records the same loss."""
+    net = CollaborativeNet({"fc": (24, 24), "snp": (60,)}, n_classes=2)
+    training = Training(net, FEATURES, seed=0)
+    generator = torch.Generator().manual_seed(0)
+    outputs = {view: torch.randn(20, 2, generator=generator) for view in ("fc", "snp")}
+    target = torch.arange(20) % 2
+    for copies in (1, 2, 5):
+        training._record("validation", {v: z.repeat(copies, 1) for v, z in outputs.items()}, target.repeat(copies))
+    losses = [row["loss"] for row in training.history]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-4)
 
 
 def test_the_weight_of_agreement_is_that_of_the_correlation(cohort, split):

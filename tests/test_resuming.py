@@ -45,7 +45,10 @@ def fitted(cohort, split):
 
 @pytest.mark.parametrize(
     "recipe",
-    [dataclasses.replace(RECIPE, epochs=40, learning_rate=1e-4), Recipe.features("dcl", epochs=60, batch_size=16)],
+    [
+        dataclasses.replace(RECIPE, epochs=40, learning_rate=1e-4),
+        Recipe.features("dcl", epochs=60, batch_size=16, patience=None),
+    ],
     ids=["collaborative", "dcl"],
 )
 @pytest.mark.filterwarnings("ignore:14 subjects are fewer than eight times:UserWarning")

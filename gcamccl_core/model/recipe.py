@@ -39,7 +39,8 @@ class Recipe:
         averaged probabilities, or of Eq. 12 (the paper's way; its agreement term never sees the label). The other
         rule's weights are kept beside them.
     patience : int or None
-        Early stopping: epochs without a new least value before training ends; None trains all epochs.
+        Early stopping: epochs without a new least value of the rule in ``select`` before training ends; the other
+        rule then chooses among the epochs that were trained. None trains all epochs.
     fusion : {"collaborative", "dcl", "dcca"}
         The loss: Eq. 12, or its forerunners Eq. 4 and Eq. 3, which join two views and leave the classifying to others.
     latent : int
@@ -113,7 +114,8 @@ class Recipe:
     def demo(cls, **changes: Any) -> Recipe:
         """Shorten Table II: the learning rates of 33 epochs at 1e-4 sum to about those of the paper's 500.
 
-        Its patience is the same share of the epochs, a fifth. ``changes`` replace single values.
+        Its patience of 7 is the same share of 33 as the paper's 100 is of 500, a fifth. ``changes`` replace single
+        values; who asks for more ``epochs`` will want another ``patience``.
         """
         return cls(**{"epochs": 33, "learning_rate": 1e-4, "patience": 7, **changes})
 
@@ -121,8 +123,8 @@ class Recipe:
     def features(cls, fusion: str = "dcl", **changes: Any) -> Recipe:
         """Train features for other classifiers, by DCL ("CCL" in Table III) or DCCA, in batches that these can use.
 
-        Batch size and learning rate had the least validation loss of a few tried on a simulated cohort of its own.
-        ``changes`` replace single values.
+        Batch size and learning rate had the least validation loss, summed over the same subjects, of a few tried on a
+        simulated cohort of its own. ``changes`` replace single values.
         """
         return cls.demo(**{"fusion": fusion, "select": "loss", "batch_size": 64, "learning_rate": 1e-3, **changes})
 

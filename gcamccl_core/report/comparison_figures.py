@@ -77,7 +77,7 @@ def plot_intervals(
     axes[0, 0].set_ylim(len(methods) - 0.4, -0.6)
     handles = [Line2D([], [], marker="o", color=OTHER_COLOR, markersize=5)]
     names = ["mean and 95 % interval"]
-    if paper is not None:
+    if paper is not None and (beside is None or set(beside) & set(cohorts)):
         handles.append(Line2D([], [], marker="D", linestyle="", markerfacecolor="white", color=INK, markersize=4.5))
         names.append("the paper, on its own data (Table III)")
     handles.append(Line2D([], [], color=INK, linewidth=0.7, linestyle=":"))
@@ -85,7 +85,12 @@ def plot_intervals(
     return fig
 
 
-def alt_intervals(summary: pd.DataFrame, paper: pd.DataFrame | None = None, measure: str = "accuracy") -> str:
+def alt_intervals(
+    summary: pd.DataFrame,
+    paper: pd.DataFrame | None = None,
+    measure: str = "accuracy",
+    beside: Sequence[str] | None = None,
+) -> str:
     """Say in words what :func:`plot_intervals` shows: of every cohort the best method and ours."""
     chosen = summary[summary["measure"] == measure]
     said = []
@@ -96,7 +101,7 @@ def alt_intervals(summary: pd.DataFrame, paper: pd.DataFrame | None = None, meas
             words.append(f"gCAM-CCL {number(float(means['gCAM-CCL']))}")
         said.append(f"{cohort}: {join_words(words)}")
     text = f"Mean {measure} of {chosen['method'].nunique()} methods with 95 % intervals. {'; '.join(said)}."
-    if paper is not None:
+    if paper is not None and (beside is None or set(beside) & set(chosen["cohort"])):
         values = paper.set_index("method")[measure]
         text += f" Open markers: the paper's Table III, best {values.idxmax()} {number(float(values.max()))}."
     return text

@@ -66,4 +66,4 @@ def score_option(
     cohort = open_once(cohort="abide", label=label)
     split = make_splits(cohort, n_splits, scheme, seed)[number]
     cleaned = remove_confounds(cohort, split.train, [n for n in confounds if n != label]) if confounds else cohort
-    return score_methods(store, cleaned, split, number, seed + number, precision, []).assign(option=option)
+    return score_methods(store, cleaned, split, number, seed + number, precision).assign(option=option)
