@@ -16,9 +16,10 @@ from gcamccl_core.data.manifest import UnavailableError
 from gcamccl_core.data.sources import open_cohort
 from gcamccl_core.model.comparators import COMPARATORS
 from gcamccl_core.model.recipe import Recipe
-from gcamccl_core.model.scores import MEASURES, summarise
+from gcamccl_core.model.scores import MEASURES, compare_paired, summarise
 from gcamccl_core.provenance import fingerprint, hash_data
 from workflow import results
+from workflow.naming import signed
 from workflow.tables import classification
 from workflow.units import Made, run_units
 
@@ -157,6 +158,7 @@ SMALL = {
     "n_splits": 3,
     "precision": "float32",
     "learning_rates": [1e-4, 1e-3],
+    "dcca": True,
 }
 
 
@@ -178,6 +180,13 @@ def scored(monkeypatch):
         calls.append(("networks", seed))
         return scores(["gCAM-CCL", "CCL+SVM"], seed)
 
+    def dcca(train, cohort, seed, precision):
+        calls.append(("dcca", seed))
+        return scores(["DCCA+SVM"], seed)
+
+    def cca(cohort, splits, seed):
+        return scores(["CCA+SVM"], seed)
+
     def chosen(train, cohort, precision, learning_rates):
         calls.append(("choice", train.keywords["seed"]))
         return scores([classification.CHOSEN])
@@ -188,6 +197,8 @@ def scored(monkeypatch):
 
     monkeypatch.setattr(classification, "_score_networks", networks)
     monkeypatch.setattr(classification, "_score_chosen", chosen)
+    monkeypatch.setattr(classification, "_score_dcca", dcca)
+    monkeypatch.setattr(classification, "compare_cca", cca)
     monkeypatch.setattr(classification, "compare", compare)
     return calls
 
@@ -196,8 +207,9 @@ def test_splits_are_scored_once_each_with_a_seed_of_their_own(scored, tmp_path):
     made = classification.make(str(tmp_path), 1, **SMALL)
     table, numbers = made.table, made.numbers
     assert set(made.data) == {hash_data(planted_cohort())}
-    assert table["split"].tolist() == [k for k in range(3) for _ in range(4)]
-    assert table["method"].tolist() == ["gCAM-CCL", "CCL+SVM", classification.CHOSEN, "linear SVM"] * 3
+    assert table["split"].tolist() == [k for k in range(3) for _ in range(6)]
+    methods = ["gCAM-CCL", "CCL+SVM", "DCCA+SVM", classification.CHOSEN, "CCA+SVM", "linear SVM"]
+    assert table["method"].tolist() == methods * 3
     assert [seed for what, seed in scored if what == "open"] == [0, 0, 0]
     assert numbers["classification_clear_n_splits"] == 3
     scored.clear()
@@ -224,7 +236,8 @@ def test_a_run_killed_between_splits_goes_on_without_doing_any_again(scored, tmp
     assert [call for call in scored if call[0] == "networks"] == [("networks", k) for k in range(3)]
     scored.clear()
     classification.make(str(tmp_path), 1, **SMALL)
-    assert [call for call in scored if call[0] != "open"] == [("comparators", 2), ("choice", 2)]
+    left = [("comparators", 2), ("choice", 2), ("dcca", 2)]
+    assert [call for call in scored if call[0] != "open"] == left
 
 
 def test_numbers_for_the_prose_are_named_by_table_method_and_measure():
@@ -236,12 +249,35 @@ def test_numbers_for_the_prose_are_named_by_table_method_and_measure():
     assert numbers["classification_clear_ccl_by_eq_12_svm_auc_interval"] == f"{auc['low']:.2f} to {auc['high']:.2f}"
     ahead = rows.loc[("gCAM-CCL", "accuracy"), "mean"] - rows.loc[("CCL by Eq. 12+SVM", "accuracy"), "mean"]
     assert numbers["classification_clear_ours_less_ccl_by_eq_12_svm"] == f"{ahead:+.2f}"
-    assert len(numbers) == 1 + 2 * 2 * 5 + 1
+    paired = compare_paired(table, "gCAM-CCL").iloc[0]
+    expected = f"{signed(paired['low'])} to {signed(paired['high'])}"
+    assert numbers["classification_clear_ours_less_ccl_by_eq_12_svm_interval"] == expected
+    assert numbers["classification_clear_ours_less_ccl_by_eq_12_svm_p"] == f"{paired['p_adjusted']:.2f}"
+    assert len(numbers) == 1 + 2 * 2 * 5 + 3
     assert all(re.fullmatch(r"[a-z0-9_]+", name) for name in numbers)
+
+
+def test_rates_chosen_are_counted_and_single_views_are_not_compared_with_all():
+    methods = ["gCAM-CCL", "gCAM-CCL, fc alone", classification.CHOSEN]
+    table = pd.concat([scores(methods, k).assign(split=k) for k in range(3)])
+    table["learning_rate"] = [np.nan, np.nan, 1e-3, np.nan, np.nan, 1e-4, np.nan, np.nan, 1e-3]
+    numbers = classification.quotable("clear", table)
+    assert (numbers["clear_chose_1e_03"], numbers["clear_chose_1e_04"]) == (2, 1)
+    assert f"clear_ours_less_{classification.slug(classification.CHOSEN)}" in numbers
+    assert not any("less_gcam_ccl_fc_alone" in name for name in numbers)
+
+
+def test_cohorts_of_their_own_need_no_correction():
+    table = pd.concat([scores(["gCAM-CCL", "linear SVM"], k).assign(split=k) for k in range(5)])
+    name = "x_ours_less_linear_svm_interval"
+    intervals = [classification.quotable("x", table, independent)[name] for independent in (False, True)]
+    (low, high), (lower, higher) = ([float(end) for end in str(each).split(" to ")] for each in intervals)
+    assert (high - low) / (higher - lower) == pytest.approx(np.sqrt((1 / 5 + 15 / 70) / (1 / 5)), rel=0.05)
 
 
 def test_methods_keep_names_of_their_own_as_parts_of_numbers_names():
     methods = [*COMPARATORS, *(f"{name}, {view} alone" for name in COMPARATORS for view in ("fc", "snp"))]
+    methods += ["CCA+SVM", "DCCA+SVM", "DCCA+RF"]
     methods += [
         "gCAM-CCL",
         "gCAM-CCL, epoch by Eq. 12",
@@ -262,10 +298,11 @@ def test_one_real_split_scores_every_method_of_table_iii(tmp_path, monkeypatch):
     table = classification.score_methods(str(tmp_path), cohort, split, 4, 7, "float32", [1e-4, 1e-3])
     looks = ["", ", fc alone", ", snp alone"]
     ours = [*(f"gCAM-CCL{look}" for look in looks), "gCAM-CCL, epoch by Eq. 12", "CCL+SVM", "CCL+RF"]
-    ours += ["CCL by Eq. 12+SVM", "CCL by Eq. 12+RF", classification.CHOSEN]
+    ours += ["CCL by Eq. 12+SVM", "CCL by Eq. 12+RF", classification.CHOSEN, "CCA+SVM"]
     assert table["method"].tolist() == [*ours, *(f"{name}{look}" for look in looks for name in COMPARATORS)]
     assert set(table["split"]) == {4}
-    assert table.notna().all(axis=None)
+    assert table.drop(columns="learning_rate").notna().all(axis=None)
+    assert table.set_index("method")["learning_rate"].dropna().index.tolist() == [classification.CHOSEN]
     assert table[list(MEASURES)].map(lambda score: 0 <= score <= 1).all(axis=None)
 
 
