@@ -51,7 +51,7 @@ TABLES |= {
     f"classification_abide_{label}": {**SHARED, "source": {"cohort": "abide", "label": label}}
     for label in ("fiq", "age", "sex", "diagnosis")
 }
-for name in ("clear", "null", "abide_fiq"):  # each rate is another network
+for name in ("clear", "abide_fiq"):  # each rate is another network
     TABLES[f"classification_{name}"]["learning_rates"] = CHOICE
 TABLES["classification_clear"]["dcca"] = True
 
