@@ -49,7 +49,7 @@ def main() -> None:
             raise ValueError(f"profiles/{PROFILE}.yaml differs from the defaults of {name}: {unlike}")
         executed = profile.run_folder / "notebooks" / f"{name}.ipynb"
         made_from = json.loads(executed.with_suffix(".stamp.json").read_text())
-        keep(executed, NOTEBOOKS / f"{name}.ipynb", {key: made_from[key] for key in ("notebook", "core")})
+        keep(executed, NOTEBOOKS / f"{name}.ipynb", {key: made_from[key] for key in ("notebook", "core", "tables")})
         print(f"kept the outputs of {name}")
     PICTURE.parent.mkdir(exist_ok=True)
     shutil.copy(profile.run_folder / "figures" / PICTURE.name, PICTURE)

@@ -101,7 +101,7 @@ def made_from(profile: Profile, notebook: str) -> dict[str, object]:
         "notebook": hash_notebook(NOTEBOOKS / f"{notebook}.ipynb"),
         "parameters": parameters,
         "core": hash_core(),
-        "tables": fingerprint([path.read_bytes() for path in tables_read(NOTEBOOKS / f"{notebook}.ipynb")]),
+        "tables": hash_tables(NOTEBOOKS / f"{notebook}.ipynb"),
         "data": hashlib.sha256(cohort.read_bytes()).hexdigest()[:16] if cohort.is_file() else None,
         "versions": versions(),
     }
@@ -111,6 +111,11 @@ def tables_read(notebook: Path) -> list[Path]:
     """List the small tables that a notebook may read: those of the manifest, and of long runs if it speaks of them."""
     folders = [Path("data_manifest"), *([Path("results")] if 'resolve(\\"results' in notebook.read_text() else [])]
     return sorted(path for folder in folders for path in folder.glob("*.csv"))
+
+
+def hash_tables(notebook: Path) -> str:
+    """Fingerprint the small tables that a notebook may read."""
+    return fingerprint([path.read_bytes() for path in tables_read(notebook)])
 
 
 def write_if_changed(path: Path, content: object) -> Path:

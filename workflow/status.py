@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 
 from gcamccl_core.provenance import hash_core, what_changed
-from workflow.profile import NOTEBOOKS, RUNS, hash_notebook, made_from, notebook_names, read_profile
+from workflow.profile import NOTEBOOKS, RUNS, hash_notebook, hash_tables, made_from, notebook_names, read_profile
 from workflow.results import changes, tables
 
 
@@ -31,10 +31,11 @@ def status() -> list[tuple[str, str]]:
 
 
 def stored_state(name: str) -> str:
-    """Compare the outputs stored in a notebook with its present cells and the present core."""
+    """Compare the outputs stored in a notebook with its present cells, the present core and the tables it reads."""
     notebook = NOTEBOOKS / f"{name}.ipynb"
     made = nbformat.read(notebook, as_version=4).metadata.get("made_from", {})
-    return in_words(what_changed(made, {"notebook": hash_notebook(notebook), "core": hash_core()}))
+    now = {"notebook": hash_notebook(notebook), "core": hash_core(), "tables": hash_tables(notebook)}
+    return in_words(what_changed(made, now))
 
 
 def executed_state(profile_name: str, name: str) -> tuple[str, str]:
