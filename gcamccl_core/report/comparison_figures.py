@@ -112,7 +112,7 @@ def _draw_intervals(ax: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
     names = [str(method) for method in rows.index]
     for method, (mean, low, high) in zip(names, rows[["mean", "low", "high"]].to_numpy(float), strict=True):
         place = methods.index(method)
-        ours, learnt = method.startswith("gCAM-CCL"), method.startswith(("CCL", "MLP"))
+        ours, learnt = method.startswith("gCAM-CCL"), method.startswith(("CCA", "DCCA", "CCL", "MLP"))
         color = OUR_COLOR if ours else LEARNT_COLOR if learnt else OTHER_COLOR
         ax.plot([low, high], [place, place], color=color, linewidth=1.1)
         ax.plot(mean, place, "o", color=color, markersize=4.5, markeredgecolor="white", zorder=3)
