@@ -27,6 +27,7 @@ from workflow.cohorts import open_once
 from workflow.naming import signed
 from workflow.units import Made, run_units
 
+COLLAPSED = 1e-6  # standard deviation of a view's outputs
 TABLES: dict[str, dict[str, Any]] = {
     "batch_size": {
         "source": {"cohort": "simulated", "regime": "clear", "seed": 0},
@@ -136,12 +137,17 @@ def _score(fitted: Fitted, cohort: Any, split: Split) -> pd.DataFrame:
 
 
 def _correlate_views(fitted: Fitted, cohort: Any, split: Split) -> float:
-    """Correlate the views' outputs in the test part, along the directions that the training part gives (Eq. 1)."""
+    """Correlate the views' outputs in the test part, along the directions that the training part gives (Eq. 1).
+
+    NaN where a view has collapsed: its outputs are the same for everyone.
+    """
     parts = []
     for subjects in (split.train, split.test):
         outputs = predict_logits(fitted.net, fitted.net.prepare(cohort, subjects)).values()
         if fitted.recipe.fusion == "collaborative":  # logits of two classes, of which only the difference counts
             outputs = [values[:, 1:] - values[:, :1] for values in outputs]
         parts.append([values.double().numpy() for values in outputs])
+    if min(float(values.std(axis=0).max()) for part in parts for values in part) < COLLAPSED:
+        return float("nan")
     pairs = CCA(n_components=1, max_iter=5000).fit(*parts[0]).transform(*parts[1])
     return float(np.corrcoef(*(each[:, 0] for each in pairs))[0, 1])
