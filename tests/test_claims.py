@@ -131,6 +131,28 @@ def test_the_loss_of_subjects_has_no_bias_and_the_losses_of_sets_have(numbers):
     assert float(numbers["fusion_cca_train"]) > 2 * float(numbers["fusion_cca_test"])
 
 
+@pytest.fixture(scope="module")
+def by_batch_size():
+    table = pd.read_csv(RESULTS / "batch_size.csv")
+    return table[table["reader"] == "SVM"].rename(columns={"fusion": "method"})
+
+
+def test_dcl_needs_large_batches_and_eq_12_does_not(by_batch_size):
+    means = by_batch_size.groupby(["method", "batch_size"])["accuracy"].mean()
+    assert means["dcl", 4] + 0.1 < means["dcl", 16] < means["dcl", 64] + 0.05
+    assert means["collaborative"].loc[[4, 16, 64]].min() > 0.8
+    assert means["collaborative", 239] < 0.6
+    assert means["dcca"].max() < 0.65
+    at = {
+        size: compare_paired(rows, "collaborative").set_index("method")
+        for size, rows in by_batch_size.groupby("batch_size")
+    }
+    assert at[4].loc["dcl", "low"] > 0
+    assert at[64].loc["dcl", "low"] < 0 < at[64].loc["dcl", "high"]
+    assert at[239].loc["dcl", "high"] < 0
+    assert by_batch_size.groupby(["method", "batch_size"])["correlation"].mean().abs().max() < 0.3
+
+
 def test_convnets_have_far_fewer_parameters(numbers):
     convnet, perceptron = (
         int(numbers[f"fusion_{name}_weights"].replace(",", "")) for name in ("convnet", "perceptron")
