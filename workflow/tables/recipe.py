@@ -37,7 +37,7 @@ TABLES: dict[str, dict[str, Any]] = {
     "recipe": {
         "source": {"cohort": "simulated", "regime": "clear", "seed": 0},
         "n_regions": 48,  # 500 epochs of the whole image take a quarter of an hour
-        "n_splits": 5,
+        "n_splits": 4,
         "seed": 0,
     }
 }
