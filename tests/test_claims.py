@@ -162,3 +162,8 @@ def test_convnets_have_far_fewer_parameters(numbers):
 
 def test_eq_10_makes_the_maps_of_two_classes_alike(numbers):
     assert float(numbers["maps_likeness_grad_cam_relu"]) > 0.9 > float(numbers["maps_likeness_grad_cam"])
+
+
+def test_no_choice_of_the_recipe_is_told_apart_from_the_demo():
+    paired = compare_paired(pd.read_csv(RESULTS / "recipe.csv"), "demo").set_index("method")
+    assert ((paired["low"] <= 0) & (paired["high"] >= 0)).all()
