@@ -9,7 +9,7 @@ SNAKEMAKE = python -m snakemake --snakefile workflow/Snakefile --cores all --sch
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test setup check notebooks results status clean
+.PHONY: help book test setup check notebooks results confirm status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
 # kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
@@ -48,6 +48,9 @@ notebooks: setup ## Execute the notebooks with the demo profile and keep their o
 
 results: setup ## Compute the tables of long runs into results/ (hours; TABLE=name for one, JOBS=n processes)
 	@python -m workflow.results $(TABLE) $(if $(JOBS),--jobs $(JOBS))
+
+confirm: setup ## Make two splits of every stale table again; if they come out as stored, take the table for current
+	@python -m workflow.results --confirm $(TABLE) $(if $(JOBS),--jobs $(JOBS))
 
 status: setup ## Say which notebooks, runs and tables are stale
 	@python -m workflow.status

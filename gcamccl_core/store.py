@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,6 +20,7 @@ import xarray as xr
 from gcamccl_core.provenance import fingerprint, resolve, stamp, write_json
 
 STAMP = "stamp.json"
+_watched: ContextVar[list[dict[str, str]] | None] = ContextVar("versions that artefacts were made with", default=None)
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,40 @@ def cached(run_folder: str | Path, kind: str, key: object, make: Callable[[], An
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+    note_versions([json.loads((final / STAMP).read_text())["versions"]])
     return form.load(final)
+
+
+@contextmanager
+def watch_versions() -> Iterator[list[dict[str, str]]]:
+    """List the versions of Python and packages that made what :func:`cached` hands out within.
+
+    Yields
+    ------
+    list of dict
+        As of :func:`~gcamccl_core.provenance.versions`, one entry per artefact; it grows as they are handed out.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> with watch_versions() as seen:
+    ...     table = cached(mkdtemp(), "numbers", 1, lambda: pd.DataFrame({"one": [1]}), TABLE)
+    >>> [sorted(each)[:2] for each in seen]
+    [['gseapy', 'mne-connectivity']]
+    """
+    seen: list[dict[str, str]] = []
+    token = _watched.set(seen)
+    try:
+        yield seen
+    finally:
+        _watched.reset(token)
+
+
+def note_versions(made_with: list[dict[str, str]]) -> None:
+    """Tell whoever watches what other processes have seen, see :func:`watch_versions`."""
+    seen = _watched.get()
+    if seen is not None:
+        seen += made_with
 
 
 def _remove_leftovers(final: Path) -> None:

@@ -53,8 +53,9 @@ def test_every_recipe_is_scored_on_the_same_splits_and_compared_with_the_demo(co
     assert [(one.dropout, seed) for one, seed, _ in trainings] == [(d, s) for d in (0.2, 0.0) for s in (5, 6, 7)]
     assert made.table.groupby("method")["split"].apply(list).to_dict() == {"demo": [0, 1, 2], "no dropout": [0, 1, 2]}
     paired = compare_paired(made.table, "no dropout").set_index("method").loc["demo"]
-    assert made.numbers["recipe_no_dropout_less_demo"] == signed(paired["difference"])
-    low, high = made.numbers["recipe_no_dropout_less_demo_interval"].split(" to ")
+    numbers = recipe.quote(made.table, {"n_splits": 3})
+    assert numbers["recipe_no_dropout_less_demo"] == signed(paired["difference"])
+    low, high = str(numbers["recipe_no_dropout_less_demo_interval"]).split(" to ")
     assert (float(low), float(high)) == pytest.approx((paired["low"], paired["high"]), abs=0.0051)
     trainings.clear()
     monkeypatch.setattr(recipe, "VARIANTS", {"demo": variants["demo"], "without dropout": variants["no dropout"]})
@@ -101,7 +102,7 @@ def test_networks_see_features_in_other_orders_and_maps_come_back_in_the_first(
     np.testing.assert_allclose(alike, 1)
     moved = [(bool((r != region).any()), bool((s != locus).any())) for r, s in seen]
     assert moved == [(False, False)] * 2 + [(True, False)] * 2 + [(False, True)] * 2 + [(True, True)] * 2
-    assert made.numbers["order_cells"] == "3 x 3"
+    assert order.quote(table, {"n_splits": 2})["order_cells"] == "3 x 3"
     assert all(out == f"{tmp_path}/models" for _, _, out in trainings)
 
 
@@ -117,9 +118,10 @@ def test_the_learning_rate_is_the_one_that_serves_the_validation_part(cohort, tr
     assert by_loss == {"collaborative": ["SVM", "softmax"], "dcca": ["SVM"], "dcl": ["SVM"]}
     assert table["correlation"].between(-1, 1).all()
     means = table.groupby(["fusion", "batch_size", "reader"])["accuracy"].mean()
-    assert made.numbers["batch_size_dcl_64_svm"] == f"{means['dcl', 64, 'SVM']:.2f}"
+    numbers = batch_size.quote(table, {"n_splits": 2})
+    assert numbers["batch_size_dcl_64_svm"] == f"{means['dcl', 64, 'SVM']:.2f}"
     ahead = means["collaborative", 16, "SVM"] - means["dcca", 16, "SVM"]
-    assert made.numbers["batch_size_16_less_dcca"] == signed(ahead)
+    assert numbers["batch_size_16_less_dcca"] == signed(ahead)
     trainings.clear()
     batch_size.make(str(tmp_path), 1, SOURCE, 24, 2, 0, [16, 64], rates, 3)
     assert trainings == []

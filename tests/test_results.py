@@ -17,7 +17,8 @@ from gcamccl_core.data.sources import open_cohort
 from gcamccl_core.model.comparators import COMPARATORS
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import MEASURES, compare_paired, summarise
-from gcamccl_core.provenance import fingerprint, hash_data
+from gcamccl_core.provenance import fingerprint, hash_data, versions
+from gcamccl_core.store import TABLE, cached
 from workflow import results
 from workflow.naming import signed
 from workflow.tables import classification
@@ -29,11 +30,17 @@ from gcamccl_core.data.cohort import make_split
 import pandas as pd
 from workflow.units import Made
 
-TABLES = {"steps": {"n": 3}, "jumps": {"n": 2}}
+TABLES = {"steps": {"n_splits": 3}, "jumps": {"n": 2}}
+ACROSS_SPLITS = "_of_all"
 
 
-def make(store, jobs, n):
-    return Made(pd.DataFrame({"step": range(n), "half": 0.5}), {"n_steps": n, "jobs": jobs}, ["0a", "1b"])
+def make(store, jobs, n_splits=0, n=0):
+    table = pd.DataFrame({"split": range(n_splits or n), "half": 0.5, "share_of_all": 1 / (n_splits or n)})
+    return Made(table, ["0a", "1b"])
+
+
+def quote(table, parameters):
+    return {"n_steps": len(table), **parameters}
 """
 
 
@@ -63,7 +70,7 @@ def test_a_table_is_current_until_its_script_the_core_or_its_parameters_change(s
     results.compute("steps", script, jobs=2)
     assert results.changes("steps", script) == []
     assert results.changes("jumps", script) is None
-    monkeypatch.setitem(script.TABLES, "steps", {"n": 4})
+    monkeypatch.setitem(script.TABLES, "steps", {"n_splits": 4})
     assert results.changes("steps", script) == ["parameters"]
     monkeypatch.setattr(results, "hash_module", lambda name: f"another hash of {name}")
     assert results.changes("steps", script) == ["core", "parameters"]
@@ -80,10 +87,10 @@ def test_a_table_is_current_until_its_script_the_core_or_its_parameters_change(s
 
 def test_a_stamp_says_what_made_the_table_and_holds_its_numbers(script):
     path = results.compute("steps", script, jobs=2)
-    pd.testing.assert_frame_equal(pd.read_csv(path), pd.DataFrame({"step": [0, 1, 2], "half": 0.5}))
+    pd.testing.assert_frame_equal(pd.read_csv(path)[["split", "half"]], pd.DataFrame({"split": range(3), "half": 0.5}))
     held = json.loads(path.with_suffix(".json").read_text())
-    assert held["parameters"] == {"n": 3}
-    assert held["numbers"] == {"n_steps": 3, "jobs": 2}
+    assert held["parameters"] == {"n_splits": 3}
+    assert held["numbers"] == {"n_steps": 3, "n_splits": 3}
     assert {"core", "script", "date", "machine", "versions"} < set(held)
     assert held["data"] == fingerprint(["0a", "1b"])
 
@@ -113,7 +120,7 @@ def test_the_command_makes_what_is_not_current_and_says_why(script, capsys, monk
     results.main([])
     said = capsys.readouterr().out.splitlines()
     assert said[:2] == ["results/steps.csv is current", "results/jumps.csv is missing"]
-    monkeypatch.setitem(script.TABLES, "steps", {"n": 5})
+    monkeypatch.setitem(script.TABLES, "steps", {"n_splits": 5})
     results.main(["--jobs", "1"])
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "results/steps.csv is stale: parameters"
@@ -130,16 +137,96 @@ def test_an_unknown_table_is_refused_with_those_there_are(script, capsys):
 
 
 def test_a_table_whose_data_cannot_be_had_is_left_out_and_the_others_made(script, capsys, monkeypatch):
-    def make(store, jobs, n):
-        if n == 3:
+    def make(store, jobs, n_splits=0, n=0):
+        if n_splits == 3:
             raise UnavailableError("scans.zip cannot be had from here")
-        return Made(pd.DataFrame({"step": range(n)}), {}, [])
+        return Made(pd.DataFrame({"split": range(n)}), [])
 
     monkeypatch.setattr(script, "make", make)
     results.main([])
     said = capsys.readouterr().out
     assert "results/steps.csv left out, its data cannot be had here: scans.zip cannot be had from here" in said
     assert sorted(path.name for path in results.RESULTS.iterdir()) == ["jumps.csv", "jumps.json"]
+
+
+@pytest.fixture
+def stale(script, monkeypatch):
+    """A table of three splits, and a core that has changed since."""
+    path = results.compute("steps", script)
+    monkeypatch.setattr(results, "hash_module", lambda name: f"another hash of {name}")
+    assert results.changes("steps", script) == ["core"]
+    return path
+
+
+def test_a_stale_table_is_confirmed_by_two_splits_that_come_out_as_stored(script, stale, capsys):
+    before = stale.read_bytes()
+    results.main(["steps", "--confirm"])
+    assert capsys.readouterr().out.splitlines() == [
+        "results/steps.csv is stale: core",
+        f"confirmed {stale}",
+    ]
+    assert results.changes("steps", script) == []
+    assert stale.read_bytes() == before
+    held = json.loads(stale.with_suffix(".json").read_text())
+    assert held["confirmed"]["splits"] == 2
+    assert held["numbers"] == {"n_steps": 3, "n_splits": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (
+            lambda table: table.replace(0.5, 0.500002),
+            r"steps\.csv, split 0: half comes out as 0\.500002, stored is 0\.5;",
+        ),
+        (lambda table: table.assign(split=table["split"] + 7), r"split 7: no such row is stored; make the table again"),
+        (lambda table: table.assign(half=np.nan), r"split 0: half comes out as nan, stored is 0\.5"),
+    ],
+)
+def test_a_table_that_comes_out_otherwise_stays_stale_and_the_command_fails(
+    script, stale, capsys, monkeypatch, change, complaint
+):
+    make, stamp = script.make, stale.with_suffix(".json").read_bytes()
+    monkeypatch.setattr(script, "make", lambda *a, **k: Made(change(make(*a, **k).table), []))
+    with pytest.raises(SystemExit, match="not confirmed: steps"):
+        results.main(["steps", "jumps", "--confirm"])
+    said = capsys.readouterr().out
+    assert re.search(complaint, said)
+    assert said.splitlines()[-1] == "results/jumps.csv is missing"  # nothing to confirm, and hours to make
+    assert stale.with_suffix(".json").read_bytes() == stamp
+    assert sorted(path.name for path in results.RESULTS.iterdir()) == ["steps.csv", "steps.json"]
+
+
+def test_other_parameters_or_a_table_without_splits_cannot_be_confirmed(script, stale, monkeypatch):
+    monkeypatch.setitem(script.TABLES, "steps", {"n_splits": 4})
+    with pytest.raises(results.UnconfirmedError, match=r"steps\.csv was made with other parameters; make it again"):
+        results.confirm("steps", script)
+    results.compute("jumps", script)
+    with pytest.raises(results.UnconfirmedError, match=r"jumps\.csv has no splits to try"):
+        results.confirm("jumps", script)
+
+
+def make_number(store, number):
+    """Keep a table of one number, as a unit of work in a process of its own."""
+    return cached(store, "numbers", number, lambda: pd.DataFrame({"number": [number]}), TABLE)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_stamp_names_the_versions_that_made_the_pieces(script, tmp_path, monkeypatch, jobs):
+    store = str(tmp_path / "store")
+    run_units(partial(make_number, store), [1, 2], 1)
+    kept = next(Path(store).glob("numbers/*/stamp.json"))
+    made_with = json.loads(kept.read_text())
+    made_with["versions"]["torch"] = "0.0.1"  # as if this piece had been made elsewhere
+    kept.write_text(json.dumps(made_with))
+
+    def make(store, jobs, n):
+        return Made(pd.concat(run_units(partial(make_number, str(tmp_path / "store")), [1, 2], jobs)), [])
+
+    monkeypatch.setattr(script, "make", make)
+    held = json.loads(results.compute("jumps", script, jobs).with_suffix(".json").read_text())["versions"]
+    assert held["torch"] == f"0.0.1, {versions()['torch']}"
+    assert held["numpy"] == versions()["numpy"]
 
 
 def test_scripts_share_no_name_of_a_table(monkeypatch):
@@ -205,7 +292,7 @@ def scored(monkeypatch):
 
 def test_splits_are_scored_once_each_with_a_seed_of_their_own(scored, tmp_path):
     made = classification.make(str(tmp_path), 1, **SMALL)
-    table, numbers = made.table, made.numbers
+    table, numbers = made.table, classification.quote(made.table, SMALL)
     assert set(made.data) == {hash_data(planted_cohort())}
     assert table["split"].tolist() == [k for k in range(3) for _ in range(6)]
     methods = ["gCAM-CCL", "CCL+SVM", "DCCA+SVM", classification.CHOSEN, "CCA+SVM", "linear SVM"]
@@ -242,7 +329,7 @@ def test_a_run_killed_between_splits_goes_on_without_doing_any_again(scored, tmp
 
 def test_numbers_for_the_prose_are_named_by_table_method_and_measure():
     table = pd.concat([scores(["gCAM-CCL", "CCL by Eq. 12+SVM"], k).assign(split=k) for k in range(4)])
-    numbers = classification.quotable("classification_clear", table)
+    numbers = classification.quote(table, SMALL)
     rows = summarise(table).set_index(["method", "measure"])
     auc = rows.loc[("CCL by Eq. 12+SVM", "auc")]
     assert numbers["classification_clear_ccl_by_eq_12_svm_auc"] == f"{auc['mean']:.2f}"
@@ -261,16 +348,17 @@ def test_rates_chosen_are_counted_and_single_views_are_not_compared_with_all():
     methods = ["gCAM-CCL", "gCAM-CCL, fc alone", classification.CHOSEN]
     table = pd.concat([scores(methods, k).assign(split=k) for k in range(3)])
     table["learning_rate"] = [np.nan, np.nan, 1e-3, np.nan, np.nan, 1e-4, np.nan, np.nan, 1e-3]
-    numbers = classification.quotable("clear", table)
-    assert (numbers["clear_chose_1e_03"], numbers["clear_chose_1e_04"]) == (2, 1)
-    assert f"clear_ours_less_{classification.slug(classification.CHOSEN)}" in numbers
+    numbers = classification.quote(table, SMALL)
+    assert (numbers["classification_clear_chose_1e_03"], numbers["classification_clear_chose_1e_04"]) == (2, 1)
+    assert f"classification_clear_ours_less_{classification.slug(classification.CHOSEN)}" in numbers
     assert not any("less_gcam_ccl_fc_alone" in name for name in numbers)
 
 
 def test_cohorts_of_their_own_need_no_correction():
     table = pd.concat([scores(["gCAM-CCL", "linear SVM"], k).assign(split=k) for k in range(5)])
-    name = "x_ours_less_linear_svm_interval"
-    intervals = [classification.quotable("x", table, independent)[name] for independent in (False, True)]
+    name = "classification_clear_ours_less_linear_svm_interval"
+    kinds = ({**SMALL, "independent": independent} for independent in (False, True))
+    intervals = [classification.quote(table, kind)[name] for kind in kinds]
     (low, high), (lower, higher) = ([float(end) for end in str(each).split(" to ")] for each in intervals)
     assert (high - low) / (higher - lower) == pytest.approx(np.sqrt((1 / 5 + 15 / 70) / (1 / 5)), rel=0.05)
 

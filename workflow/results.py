@@ -1,8 +1,9 @@
 """Compute the tables of long runs that are missing or stale: ``python -m workflow.results --help``.
 
-Each file in ``workflow/tables/`` makes one or more tables: ``TABLES``, the parameters of each by its name, and
-``make(store, jobs, **parameters)``, which hands back the table, the numbers that the prose may quote, and the hashes of
-its cohorts.
+Each file in ``workflow/tables/`` makes one or more tables: ``TABLES``, the parameters of each by its name,
+``make(store, jobs, **parameters)``, which hands back the table and the hashes of its cohorts, and
+``quote(table, parameters)``, the numbers in it that the prose may quote. Columns that compare a split with the others
+end in the script's ``ACROSS_SPLITS``, if it has any.
 """
 
 from __future__ import annotations
@@ -12,16 +13,38 @@ import importlib
 import inspect
 import json
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 
+import pandas as pd
+
 from gcamccl_core.data.manifest import UnavailableError
-from gcamccl_core.provenance import code_of, fingerprint, hash_module, imported_modules, stamp, what_changed, write_json
+from gcamccl_core.provenance import (
+    code_of,
+    fingerprint,
+    hash_module,
+    imported_modules,
+    stamp,
+    versions,
+    what_changed,
+    write_json,
+)
+from gcamccl_core.store import watch_versions
 
 SCRIPTS = Path("workflow/tables")
 RESULTS = Path("results")
 STORE = "runs/results"
+TRIED = 2  # splits that are made again to confirm a table
+SAME = 1.5e-6  # tables are rounded to six decimals
+
+
+class UnconfirmedError(ValueError):
+    """A table's first splits, made again, are not what is stored."""
 
 
 def tables() -> dict[str, ModuleType]:
@@ -55,14 +78,73 @@ def compute(name: str, script: ModuleType, jobs: int = 1) -> Path:
     """Make one table and write it with its stamp beside it, the stamp last."""
     basis = made_from(name, script)
     parameters: Mapping[str, object] = script.TABLES[name]
-    made = script.make(STORE, jobs, **parameters)
+    with watch_versions() as seen:
+        made = script.make(STORE, jobs, **parameters)
+    made_with = {**stamp(parameters), "versions": list_versions([versions(), *seen])}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.csv"
     path.with_suffix(".json").unlink(missing_ok=True)  # until the new one is there, the table has no stamp
     made.table.to_csv(path, index=False)
     data = fingerprint(sorted(set(made.data)))  # of all cohorts, in whichever order they were opened
-    write_json(path.with_suffix(".json"), {**stamp(parameters), **basis, "data": data, "numbers": made.numbers})
+    numbers = script.quote(pd.read_csv(path), parameters)
+    write_json(path.with_suffix(".json"), {**made_with, **basis, "data": data, "numbers": numbers})
     return path
+
+
+def list_versions(seen: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """List the versions of every package: pieces of a table may come from several machines.
+
+    Examples
+    --------
+    >>> list_versions([{"torch": "2.13.0", "numpy": "2.4.6"}, {"torch": "2.11.0", "numpy": "2.4.6"}])
+    {'torch': '2.11.0, 2.13.0', 'numpy': '2.4.6'}
+    """
+    return {package: ", ".join(sorted({each[package] for each in seen})) for package in seen[0]}
+
+
+def confirm(name: str, script: ModuleType, jobs: int = 1) -> Path:
+    """Make the first splits of a table again, from nothing; if they come out as stored, say so in its stamp.
+
+    For a change of code that should change no number: minutes, where the whole table takes hours.
+
+    Raises
+    ------
+    UnconfirmedError
+        If its parameters changed, it has no splits, or a number comes out otherwise; the table stays as it was then.
+    """
+    basis, path = made_from(name, script), RESULTS / f"{name}.csv"
+    held = json.loads(path.with_suffix(".json").read_text())
+    parameters: Mapping[str, object] = script.TABLES[name]
+    if held["parameters"] != parameters or "n_splits" not in parameters:
+        why = "has no splits to try" if "n_splits" not in parameters else "was made with other parameters"
+        raise UnconfirmedError(f"{path} {why}; make it again, without --confirm")
+    with TemporaryDirectory() as store:
+        made = script.make(store, jobs, **{**parameters, "n_splits": TRIED})
+    table = pd.read_csv(path)
+    fresh = pd.read_csv(StringIO(made.table.to_csv(index=False)))
+    across = getattr(script, "ACROSS_SPLITS", None)
+    refuse_differences(
+        path, fresh[[column for column in fresh if not (across and str(column).endswith(across))]], table
+    )
+    confirmed = {"splits": TRIED, "date": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions()}
+    numbers = script.quote(table, parameters)
+    write_json(path.with_suffix(".json"), {**held, **basis, "numbers": numbers, "confirmed": confirmed})
+    return path
+
+
+def refuse_differences(path: Path, fresh: pd.DataFrame, table: pd.DataFrame) -> None:
+    """Raise UnconfirmedError at the first number that is not stored; all columns but fractions say in which row."""
+    keys = [str(column) for column in fresh if not pd.api.types.is_float_dtype(fresh[column])]
+    for _, row in fresh.merge(table, "left", on=keys, suffixes=("", " stored"), indicator="found").iterrows():
+        where = f"{path}, " + ", ".join(f"{key} {row[key]}" for key in keys)
+        if row["found"] != "both":
+            raise UnconfirmedError(f"{where}: no such row is stored; make the table again, without --confirm")
+        for column in fresh.columns.difference(keys, sort=False):
+            new, old = row[column], row[f"{column} stored"]
+            if not (pd.isna(new) and pd.isna(old)) and not abs(new - old) <= SAME:
+                raise UnconfirmedError(
+                    f"{where}: {column} comes out as {new}, stored is {old}; make the table again, without --confirm"
+                )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -72,10 +154,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("names", nargs="*", metavar="TABLE", help=f"which; all unless given: {', '.join(known)}")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at work at once (all cores)")
     parser.add_argument("--force", action="store_true", help="also what is current; kept networks are still used")
+    parser.add_argument(
+        "--confirm",
+        action="store_true",
+        help=f"make {TRIED} splits of what is stale from nothing, and take the rest for current if these come out as "
+        "stored: after a change of code that should change no number",
+    )
     asked = parser.parse_args(arguments)
     unknown = sorted(set(asked.names) - set(known))
     if unknown:
         parser.error(f"no table {', '.join(unknown)}; tables are {', '.join(known)}")
+    refused: list[str] = []
     for name in asked.names or known:
         changed = changes(name, known[name])
         if changed == [] and not asked.force:
@@ -84,9 +173,17 @@ def main(arguments: list[str] | None = None) -> None:
         state = "is missing" if changed is None else f"is stale: {', '.join(changed)}" if changed else "is current"
         print(f"results/{name}.csv {state}", flush=True)
         try:
-            print(f"wrote {compute(name, known[name], asked.jobs)}", flush=True)
+            if not asked.confirm:
+                print(f"wrote {compute(name, known[name], asked.jobs)}", flush=True)
+            elif changed is not None:
+                print(f"confirmed {confirm(name, known[name], asked.jobs)}", flush=True)
+        except UnconfirmedError as fault:  # said, and the others tried
+            refused.append(name)
+            print(f"not confirmed: {fault}", flush=True)
         except UnavailableError as fault:  # said and passed over: the other tables do not need them
             print(f"results/{name}.csv left out, its data cannot be had here: {fault}", flush=True)
+    if refused:
+        sys.exit(f"not confirmed: {', '.join(refused)}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,16 +10,17 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm.std import tqdm
 
+from gcamccl_core.store import note_versions, watch_versions
+
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Made:
-    """A table, the numbers of it that prose may quote, and the hashes of the cohorts that it came from."""
+    """A table, and the hashes of the cohorts that it came from."""
 
     table: pd.DataFrame
-    numbers: Mapping[str, object]
     data: Sequence[str]
 
 
@@ -38,7 +39,16 @@ def run_units(work: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) 
     Returns
     -------
     list
-        In the order of the units.
+        In the order of the units. Whoever watches versions here sees those of all processes.
     """
     pool = Parallel(n_jobs=jobs, return_as="generator")  # joblib gives each process its share of the cores
-    return list(tqdm(pool(delayed(work)(unit) for unit in units), "pieces", total=len(units)))
+    results = []
+    for result, seen in tqdm(pool(delayed(_watch)(work, unit) for unit in units), "pieces", total=len(units)):
+        note_versions(seen)
+        results.append(result)
+    return results
+
+
+def _watch(work: Callable[[Unit], Result], unit: Unit) -> tuple[Result, list[dict[str, str]]]:
+    with watch_versions() as seen:
+        return work(unit), seen

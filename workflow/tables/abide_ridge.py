@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -34,8 +35,7 @@ def make(store: str, jobs: int, tasks: list[str], penalties: list[float], n_fold
     -------
     Made
         One row per ``task`` and ``view``: ``n_subjects`` and ``auc``, the area under the ROC curve over all subjects,
-        each predicted by the folds that it is not in, with the penalty that these choose among themselves. Numbers:
-        ``abide_ridge_<task>_<view>``.
+        each predicted by the folds that it is not in, with the penalty that these choose among themselves.
     """
     data, rows = [], []
     for task in tasks:
@@ -49,6 +49,9 @@ def make(store: str, jobs: int, tasks: list[str], penalties: list[float], n_fold
             folds = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
             rank = cross_val_predict(model, features, label[people], cv=folds, method="decision_function")
             rows.append((task, view, int(people.sum()), roc_auc_score(label[people], rank)))
-    table = pd.DataFrame(rows, columns=["task", "view", "n_subjects", "auc"])
-    numbers = {f"abide_ridge_{row.task}_{row.view}": f"{row.auc:.2f}" for row in table.itertuples()}
-    return Made(table.round(6), numbers, data)
+    return Made(pd.DataFrame(rows, columns=["task", "view", "n_subjects", "auc"]).round(6), data)
+
+
+def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, object]:
+    """Give the numbers that prose may quote: ``abide_ridge_<task>_<view>``."""
+    return {f"abide_ridge_{row.task}_{row.view}": f"{row.auc:.2f}" for row in table.itertuples()}

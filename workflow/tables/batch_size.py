@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Mapping
 from functools import partial
 from itertools import product
 from typing import Any
@@ -60,14 +61,25 @@ def make(
         One row per ``fusion``, ``batch_size``, ``reader`` ("SVM" on the features of both views; "softmax", the
         network's own, for Eq. 12) and ``split``: the chosen ``learning_rate``, the scores of :func:`.compare`, and
         ``correlation``, that of the two views' outputs in the test part, along the directions in which they correlate
-        most in the training part. Numbers: means of accuracy and correlation, as
-        ``batch_size_<fusion>_<batch size>_<reader>[_correlation]``, and the paired difference in accuracy of the
-        features of Eq. 12 and of each other loss, with its interval, as ``batch_size_<batch size>_less_<fusion>``.
+        most in the training part.
     """
     work = partial(score_unit, store, source, n_regions, seed, learning_rates, epochs)
     units = list(product(FUSIONS, batch_sizes, range(n_splits)))
     table = pd.concat(run_units(work, units, jobs), ignore_index=True)
-    numbers: dict[str, object] = {"batch_size_n_splits": n_splits}
+    return Made(table.round(6), [hash_data(open_once(**source))])
+
+
+def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, object]:
+    """Give the numbers that prose may quote.
+
+    Returns
+    -------
+    dict
+        Means of accuracy and correlation, as ``batch_size_<fusion>_<batch size>_<reader>[_correlation]``, and the
+        paired difference in accuracy of the features of Eq. 12 and of each other loss, with its interval, as
+        ``batch_size_<batch size>_less_<fusion>``.
+    """
+    numbers: dict[str, object] = {"batch_size_n_splits": parameters["n_splits"]}
     for key, scores in table.groupby(["fusion", "batch_size", "reader"]):
         name = "batch_size_" + "_".join(map(str, key)).lower()
         numbers |= {name: f"{scores['accuracy'].mean():.2f}"}
@@ -76,7 +88,7 @@ def make(
         for row in compare_paired(scores.rename(columns={"fusion": "method"}), "collaborative").itertuples():
             pair = f"batch_size_{size}_less_{row.method}"
             numbers |= {pair: signed(row.difference), f"{pair}_interval": f"{signed(row.low)} to {signed(row.high)}"}
-    return Made(table.round(6), numbers, [hash_data(open_once(**source))])
+    return numbers
 
 
 def score_unit(

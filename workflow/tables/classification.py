@@ -90,14 +90,12 @@ def make(
     Returns
     -------
     Made
-        Columns of :func:`.compare`; numbers as in :func:`quotable`.
+        Columns of :func:`.compare`.
     """
     networks = {"precision": precision, "learning_rates": learning_rates, "dcca": dcca}
     work = partial(score_split, store, dict(source), seed, scheme, independent, networks)
     tables, data = zip(*run_units(work, range(n_splits), jobs), strict=True)
-    table = pd.concat(tables, ignore_index=True)
-    label = source.get("regime") or f"abide_{source['label']}"
-    return Made(table.round(6), quotable(f"classification_{label}", table, independent), data)
+    return Made(pd.concat(tables, ignore_index=True).round(6), data)
 
 
 def score_split(
@@ -215,15 +213,17 @@ def _score_networks(train: Callable[[Recipe], Fitted], cohort: xr.Dataset, seed:
     return pd.concat(parts, ignore_index=True)
 
 
-def quotable(prefix: str, table: pd.DataFrame, independent: bool = False) -> dict[str, object]:
+def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, object]:
     """Give the numbers that prose may quote, named by table, method, measure and what is said of it.
 
     Examples
     --------
     >>> scores = {"method": "linear SVM", "split": [0, 1], "n_train": 70, "n_test": 15, "accuracy": [0.7, 0.8]}
-    >>> quotable("clear", pd.DataFrame(scores))["clear_linear_svm_accuracy"]
+    >>> quote(pd.DataFrame(scores), TABLES["classification_clear"])["classification_clear_linear_svm_accuracy"]
     '0.75'
     """
+    source, independent = parameters["source"], parameters["independent"]
+    prefix = f"classification_{source.get('regime') or 'abide_' + source['label']}"
     numbers: dict[str, object] = {f"{prefix}_n_splits": int(table["split"].nunique())}
     for row in summarise(table, independent).itertuples():
         name = f"{prefix}_{slug(str(row.method))}_{row.measure}"

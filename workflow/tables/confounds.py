@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -41,8 +42,7 @@ def make(store: str, jobs: int, label: str, n_splits: int, seed: int, precision:
     Returns
     -------
     Made
-        Columns of :func:`.compare`, and ``option``. Numbers: mean accuracy and AUC, as
-        ``confounds_<option>_<method>_<measure>``.
+        Columns of :func:`.compare`, and ``option``.
     """
     cohort = open_once(cohort="abide", label=label)
     units = []
@@ -50,11 +50,16 @@ def make(store: str, jobs: int, label: str, n_splits: int, seed: int, precision:
         units += [(option, number) for number in range(len(make_splits(cohort, n_splits, scheme, seed)))]
     work = partial(score_option, store, label, n_splits, seed, precision)
     table = pd.concat(run_units(work, units, jobs), ignore_index=True)
+    return Made(table.round(6), [hash_data(cohort)])
+
+
+def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, object]:
+    """Give the numbers that prose may quote: means, as ``confounds_<option>_<method>_<measure>``."""
     numbers: dict[str, object] = {}
     for option, scores in table.groupby("option", sort=False):
         for row in summarise(scores).itertuples():
             numbers[f"confounds_{slug(str(option))}_{slug(str(row.method))}_{row.measure}"] = f"{row.mean:.2f}"
-    return Made(table.round(6), numbers, [hash_data(cohort)])
+    return numbers
 
 
 def score_option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from functools import partial
 from itertools import combinations, product
 from typing import Any
@@ -38,6 +39,8 @@ TABLES: dict[str, dict[str, Any]] = {
     }
 }
 
+ACROSS_SPLITS = "_alike"  # how columns end that compare a network with those of the other splits
+
 
 def make(
     store: str,
@@ -56,9 +59,8 @@ def make(
     Made
         One row per ``kind`` and ``split``: test scores, fused and of each view alone, and per view and map method
         ``<view>_<method>_alike``, the mean rank correlation of this network's class maps with those of the others of
-        its kind, features brought back into one order. Numbers, as ``order_<kind>_<what>``: mean accuracy and map
-        agreement, and the paired difference in accuracy ``less_given``, with its interval, corrected for repeated
-        splits; and ``order_cells``, the extent of the layer that Grad-CAM is made of.
+        its kind, features brought back into one order; and ``cells``, the extent of the layer that Grad-CAM is made
+        of.
     """
     work = partial(train_in_order, store, source, n_regions, seed, learning_rate, epochs)
     units = list(product(KINDS, range(n_splits)))
@@ -70,17 +72,28 @@ def make(
             alike = pd.DataFrame(np.eye(len(chosen)), index=chosen, columns=chosen)
             for one, other in combinations(chosen, 2):
                 alike.loc[one, other] = alike.loc[other, one] = spearmanr(maps[one][name], maps[other][name]).statistic
-            table.loc[chosen, f"{name}_alike"] = ((alike.sum() - 1) / (len(chosen) - 1)).to_numpy()
+            table.loc[chosen, f"{name}{ACROSS_SPLITS}"] = ((alike.sum() - 1) / (len(chosen) - 1)).to_numpy()
+    return Made(table.round(6), [hash_data(open_once(**source))])
+
+
+def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, object]:
+    """Give the numbers that prose may quote.
+
+    Returns
+    -------
+    dict
+        As ``order_<kind>_<what>``: mean accuracy and map agreement, and the paired difference in accuracy
+        ``less_given``, with its interval, corrected for repeated splits; and ``order_cells``.
+    """
     cells = int(table["cells"].iloc[0])
-    table = table.drop(columns="cells")
-    numbers: dict[str, object] = {"order_n_splits": n_splits, "order_cells": f"{cells} x {cells}"}
+    numbers: dict[str, object] = {"order_n_splits": parameters["n_splits"], "order_cells": f"{cells} x {cells}"}
     for kind, of_kind in table.groupby("kind", sort=False):
-        quoted = ["accuracy", *(str(name) for name in table if str(name).endswith("_alike"))]
+        quoted = ["accuracy", *(str(name) for name in table if str(name).endswith(ACROSS_SPLITS))]
         numbers |= {f"order_{slug(str(kind))}_{name}": f"{of_kind[name].mean():.2f}" for name in quoted}
     for row in compare_paired(table.rename(columns={"kind": "method"}), KINDS[0]).itertuples():
         name = f"order_{slug(str(row.method))}_less_given"
         numbers |= {name: signed(-row.difference), f"{name}_interval": f"{signed(-row.high)} to {signed(-row.low)}"}
-    return Made(table.round(6), numbers, [hash_data(open_once(**source))])
+    return numbers
 
 
 def train_in_order(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 from typing import Any
@@ -49,15 +49,25 @@ def make(store: str, jobs: int, source: dict[str, Any], n_regions: int, n_splits
     Returns
     -------
     Made
-        Columns of :func:`.compare`, the variants as ``method``, and ``epoch``, the one selected. Numbers:
-        ``recipe_<variant>_<measure>`` for accuracy and AUC, and ``recipe_<variant>_less_demo`` with ``_p``, the paired
-        difference in accuracy and the p-value of the corrected t-test.
+        Columns of :func:`.compare`, the variants as ``method``, and ``epoch``, the one selected.
     """
     work = partial(score_variant, store, source, n_regions, seed)
     units = list(product(VARIANTS, range(n_splits)))
     table = pd.concat(run_units(work, units, jobs), ignore_index=True)
+    return Made(table.round(6), [hash_data(open_once(**source))])
+
+
+def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, object]:
+    """Give the numbers that prose may quote.
+
+    Returns
+    -------
+    dict
+        ``recipe_<variant>_<measure>`` for accuracy and AUC, and ``recipe_<variant>_less_demo`` with ``_p``, the paired
+        difference in accuracy and the p-value of the corrected t-test.
+    """
     means = table.groupby("method")[["accuracy", "auc", "epoch"]].mean()
-    numbers: dict[str, object] = {"recipe_n_splits": n_splits}
+    numbers: dict[str, object] = {"recipe_n_splits": parameters["n_splits"]}
     for name in VARIANTS:
         numbers |= {f"recipe_{slug(name)}_{each}": f"{means.loc[name, each]:.2f}" for each in ("accuracy", "auc")}
         numbers[f"recipe_{slug(name)}_epoch"] = round(float(means.loc[name, "epoch"]))
@@ -65,7 +75,7 @@ def make(store: str, jobs: int, source: dict[str, Any], n_regions: int, n_splits
         numbers[f"recipe_{slug(str(row.method))}_less_demo"] = signed(-row.difference)
         numbers[f"recipe_{slug(str(row.method))}_less_demo_interval"] = f"{signed(-row.high)} to {signed(-row.low)}"
         numbers[f"recipe_{slug(str(row.method))}_p"] = f"{row.p_value:.2f}"
-    return Made(table.round(6), numbers, [hash_data(open_once(**source))])
+    return numbers
 
 
 def score_variant(store: str, source: dict[str, Any], n_regions: int, seed: int, unit: tuple[str, int]) -> pd.DataFrame:
