@@ -65,12 +65,13 @@ def disarrange(net):
 
 @pytest.mark.parametrize("context", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_the_network_is_left_as_found(net, cohort, context):
-    methods = [*METHODS, "deconvnet"]
-    expected = compute_maps(net, cohort, methods, subjects=[0, 1], progress=False)
+    methods = [*METHODS, "deconvnet", "gradient", "integrated_gradients", "expected_gradients"]
+    options = {"subjects": [0, 1], "background": [2, 3], "steps": 2, "progress": False}
+    expected = compute_maps(net, cohort, methods, **options)
     disarrange(net)
     with context():
         before = snapshot(net)
-        maps = compute_maps(net, cohort, methods, subjects=[0, 1], progress=False)
+        maps = compute_maps(net, cohort, methods, **options)
         assert_untouched(before, snapshot(net))
     xr.testing.assert_allclose(maps, expected)  # whatever the mode, maps are those of eval mode
     assert not maps["fc"].isnull().any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from tqdm.std import tqdm
 from gcamccl_core.data.cohort import class_names
 from gcamccl_core.maps.cam_head import CamHead
 from gcamccl_core.maps.dataset import label_maps, write_maps
+from gcamccl_core.maps.gradient_rules import STEPS, Background
 from gcamccl_core.maps.hooks import choose_layers, traced_pass
-from gcamccl_core.maps.map_rules import choose_rules, needs_relu_rules
+from gcamccl_core.maps.map_rules import choose_rules, needs_background, needs_relu_rules
 from gcamccl_core.model.networks import CollaborativeNet
 
 METHODS = ("grad_cam", "grad_cam_relu", "guided_backprop", "guided_grad_cam", "class_contrast")
@@ -30,6 +32,9 @@ def compute_maps(
     overwrite: bool = False,
     progress: bool = True,
     cam_head: CamHead | None = None,
+    background: Sequence[int] | np.ndarray | None = None,
+    steps: int = STEPS,
+    seed: int = 0,
 ) -> xr.Dataset:
     """Compute the maps of all views, classes and methods, with one forward pass per batch of subjects.
 
@@ -45,7 +50,9 @@ def compute_maps(
     methods : sequence of str
         Some of ``METHODS``: ``grad_cam`` (Eq. 7-8), ``grad_cam_relu`` (Eq. 10), ``guided_backprop``,
         ``guided_grad_cam`` (Eq. 9 with Eq. 10), ``class_contrast``; also ``guided_grad_cam_plain`` (Eq. 9 with Eq. 7),
-        ``deconvnet``, and ``cam`` (Eq. 6), which needs ``cam_head``.
+        ``deconvnet``, ``cam`` (Eq. 6), which needs ``cam_head``, and the signed maps of :mod:`.gradient_rules`, which
+        the paper does not have: ``gradient``, ``gradient_x_input``, and ``integrated_gradients`` and
+        ``expected_gradients``, which need ``background``.
     layers : mapping of str to str, optional
         Block by view, as in ``{"fc": "conv2"}``; ``net.default_layer(view)`` otherwise.
     subjects : array of int, optional
@@ -60,6 +67,13 @@ def compute_maps(
         Show a progress bar.
     cam_head : CamHead, optional
         From :func:`.retrain_cam_head`, on the same layers; ``cam`` alone needs it.
+    background : array of int, optional
+        Positions of the training subjects, with whose mean ``integrated_gradients`` compares every subject and with
+        some of whom ``expected_gradients``.
+    steps : int
+        Points on the way from there to the subject; each costs a forward pass, and a backward one per view and class.
+    seed : int
+        What ``expected_gradients`` draws; for one subject always the same, whoever else is mapped.
 
     Returns
     -------
@@ -67,13 +81,14 @@ def compute_maps(
         Per view float32 (subject, target_class, map_method, *view dims), beside an image ``<view>_symmetric``, the mean
         of map and transpose. Coordinates: those of the views, ``label`` (subject) and what
         the cohort knows along ``roi``. Choose a method with ``maps.sel(map_method="grad_cam")``. (Not ``method``, since
-        ``sel(method=...)`` is an option of xarray's own.)
+        ``sel(method=...)`` is an option of xarray's own.) Where a background was used, ``attrs["background"]`` tells
+        its size, the steps and the seed, as JSON.
 
     Raises
     ------
     ValueError
         If a method, layer or subject does not exist, classes of network and cohort differ in number, ``cam`` has no
-        head or one of other layers, or a map is not finite.
+        head or one of other layers, a method lacks its ``background``, or a map is not finite.
     FileExistsError
         If ``out`` is there and ``overwrite`` is False.
 
@@ -87,24 +102,29 @@ def compute_maps(
     ('subject', 'target_class', 'map_method', 'locus')
     """
     chosen = choose_layers(net, layers)
-    rules = choose_rules(methods, cam_head)
+    positions = _check_request(net, cohort, subjects, batch_size)
+    training = None
+    if background is not None and needs_background(methods):
+        training = Background(net.prepare(cohort, _check_positions("background", background, cohort)), steps, seed)
+    rules = choose_rules(methods, cam_head, training)
     if "cam" in rules and cam_head is not None:
         cam_head.check(net, chosen)
-    positions = _check_request(net, cohort, subjects, batch_size)
     if out is not None and Path(out).exists() and not overwrite:
         raise FileExistsError(f"{out} exists; choose another name or pass overwrite=True")
     shape = (len(positions), net.n_classes, len(methods))
     values = {view: np.empty((*shape, *net.views[view]), dtype=np.float32) for view in net.views}
     for start in tqdm(range(0, len(positions), batch_size), desc="activation maps", unit="batch", disable=not progress):
         batch = slice(start, start + batch_size)
-        inputs = net.prepare(cohort, positions[batch])
-        with traced_pass(net, inputs, chosen, guided=needs_relu_rules(methods)) as traced:
+        inputs, numbers = net.prepare(cohort, positions[batch]), positions[batch].tolist()
+        with traced_pass(net, inputs, chosen, guided=needs_relu_rules(methods), numbers=numbers) as traced:
             for view in net.views:
                 for target in range(net.n_classes):
                     for number, method in enumerate(methods):
                         found = rules[method](traced, view, target)
                         values[view][batch, target, number] = found.detach().cpu().numpy()
     maps = label_maps(values, cohort.isel(subject=positions), methods, chosen)
+    if training is not None:
+        maps.attrs["background"] = json.dumps({"subjects": training.size, "steps": steps, "seed": seed})
     if out is not None:
         write_maps(maps, out, overwrite)
     return maps
@@ -121,10 +141,15 @@ def _check_request(
         raise ValueError(f"the network has {net.n_classes} classes, the cohort {len(class_names(cohort))}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    positions = np.flatnonzero(cohort["label"].to_numpy() >= 0) if subjects is None else np.asarray(subjects)
-    n = cohort.sizes["subject"]
+    labelled = np.flatnonzero(cohort["label"].to_numpy() >= 0)
+    return _check_positions("subjects", labelled if subjects is None else subjects, cohort)
+
+
+def _check_positions(name: str, given: Sequence[int] | np.ndarray, cohort: xr.Dataset) -> np.ndarray:
+    """Positions of subjects, if they are positions of subjects."""
+    positions, n = np.asarray(given), cohort.sizes["subject"]
     if positions.ndim != 1 or not len(positions) or not np.issubdtype(positions.dtype, np.integer):
-        raise ValueError("subjects must be a list of integer positions, at least one; a boolean mask is none")
+        raise ValueError(f"{name} must be a list of integer positions, at least one; a boolean mask is none")
     if positions.min() < 0 or positions.max() >= n:
-        raise ValueError(f"subjects must be positions from 0 to {n - 1}; got {positions.min()} to {positions.max()}")
+        raise ValueError(f"{name} must be positions from 0 to {n - 1}; got {positions.min()} to {positions.max()}")
     return positions

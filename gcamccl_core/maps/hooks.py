@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -26,13 +26,17 @@ class TracedPass:
         F^k, the output of the traced layer of each view.
     relus : RuledRelus
         What every ReLU passes back.
+    numbers : list of int
+        One per subject, to draw at random for each by itself.
     """
 
-    def __init__(self, inputs: dict[str, Tensor]) -> None:
+    def __init__(self, net: nn.Module, inputs: dict[str, Tensor], numbers: Sequence[int] | None = None) -> None:
         self.inputs = inputs
+        self.numbers = list(range(len(next(iter(inputs.values()))))) if numbers is None else list(numbers)
         self.logits: dict[str, Tensor] = {}
         self.features: dict[str, Tensor] = {}
         self.relus = RuledRelus()
+        self._net = net
         self._known: dict[tuple[str, str, int], Tensor] = {}
 
     def feature_gradient(self, view: str, target: int) -> Tensor:
@@ -52,6 +56,39 @@ class TracedPass:
         Shape (n, *view shape). Raises RuntimeError if the pass was opened without ``guided``.
         """
         return self._ruled_gradient("deconvnet", view, target)
+
+    def input_gradient(self, view: str, target: int) -> Tensor:
+        """Gradient of y^c with respect to the input, as it is: shape (n, *view shape)."""
+        return self._gradient("plain", view, target, self.inputs[view])[:, 0]
+
+    def gradients_at(self, inputs: Mapping[str, Tensor]) -> dict[tuple[str, int], Tensor]:
+        """Plain gradients at other inputs, by one more forward pass.
+
+        Parameters
+        ----------
+        inputs : mapping of str to Tensor (n, 1, *view shape)
+            Every view, on the network's device.
+
+        Returns
+        -------
+        dict of tuple of str and int to Tensor (n, 1, *view shape)
+            By traced view and class, the gradient of y^c with respect to that view's input.
+        """
+        points = {view: x.detach().requires_grad_() for view, x in inputs.items()}
+        logits = self._net(points)
+        return {
+            (view, target): torch.autograd.grad(logits[view][:, target].sum(), points[view], retain_graph=True)[0]
+            for view in self.features
+            for target in range(logits[view].shape[1])
+        }
+
+    def once(
+        self, kind: str, view: str, target: int, compute: Callable[[], Mapping[tuple[str, int], Tensor]]
+    ) -> Tensor:
+        """Look up a result of ``compute``, which gives those of all traced views and classes and is called once."""
+        if (kind, view, target) not in self._known:
+            self._known |= {(kind, *key): found for key, found in compute().items()}
+        return self._known[kind, view, target]
 
     def release(self) -> None:
         """Let go of the graph, so that the next batch does not find its memory taken."""
@@ -98,7 +135,11 @@ def choose_layers(
 
 @contextmanager
 def traced_pass(
-    net: nn.Module, inputs: Mapping[str, Tensor], layers: Mapping[str, str], guided: bool = True
+    net: nn.Module,
+    inputs: Mapping[str, Tensor],
+    layers: Mapping[str, str],
+    guided: bool = True,
+    numbers: Sequence[int] | None = None,
 ) -> Iterator[TracedPass]:
     """Run the network once, in eval mode, and keep its graph open for gradients inside the ``with`` block.
 
@@ -115,6 +156,8 @@ def traced_pass(
         For each view to trace, the block of ``net.encoders[view]`` whose output is F^k.
     guided : bool
         Whether guided or deconvnet gradients will be asked for, and so every ReLU must be one that hooks can reach.
+    numbers : sequence of int, optional
+        Number of each subject, which decides what is drawn at random for it; 0 to n - 1 if not given.
 
     Raises
     ------
@@ -128,15 +171,15 @@ def traced_pass(
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.random.fork_rng(devices=devices))
         stack.enter_context(eval_mode(net))
-        traced = TracedPass(
-            {name: x.detach().to(parameter.device, copy=True).requires_grad_() for name, x in inputs.items()}
-        )
+        copies = {name: x.detach().to(parameter.device, copy=True).requires_grad_() for name, x in inputs.items()}
+        traced = TracedPass(net, copies, numbers)
         if guided:
             stack.enter_context(traced.relus.attached(net, layers))
-        for view, layer in layers.items():
-            stack.callback(_record(net, view, layer, traced.features).remove)
         stack.callback(traced.release)
-        traced.logits = net(traced.inputs)
+        with ExitStack() as recording:  # of this pass alone: F^k stays that of the inputs when gradients_at runs others
+            for view, layer in layers.items():
+                recording.callback(_record(net, view, layer, traced.features).remove)
+            traced.logits = net(traced.inputs)
         _refuse_single_position(traced, layers)
         if guided:
             traced.relus.refuse_others(traced.logits.values())

@@ -10,6 +10,12 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor
 
 from gcamccl_core.maps.cam_head import CamHead
+from gcamccl_core.maps.gradient_rules import (
+    Background,
+    expected_gradients_rule,
+    gradient_x_input_rule,
+    integrated_gradients_rule,
+)
 from gcamccl_core.maps.hooks import TracedPass
 
 Rule = Callable[[TracedPass, str, int], Tensor]
@@ -81,12 +87,20 @@ _RULES: dict[str, Rule] = {
     "guided_grad_cam_plain": partial(guided_grad_cam_rule, relu_gradients=False),
     "class_contrast": class_contrast_rule,
     "deconvnet": TracedPass.deconvnet_gradient,
+    "gradient": TracedPass.input_gradient,
+    "gradient_x_input": gradient_x_input_rule,
 }
-KNOWN = (*_RULES, "cam")
-_WITHOUT_RELU_RULES = {"grad_cam", "grad_cam_relu", "cam"}
+_BACKGROUND_RULES: dict[str, Callable[..., Tensor]] = {
+    "integrated_gradients": integrated_gradients_rule,
+    "expected_gradients": expected_gradients_rule,
+}
+KNOWN = (*_RULES, *_BACKGROUND_RULES, "cam")
+_WITHOUT_RELU_RULES = {"grad_cam", "grad_cam_relu", "gradient", "gradient_x_input", *_BACKGROUND_RULES, "cam"}
 
 
-def choose_rules(methods: Sequence[str], head: CamHead | None = None) -> dict[str, Rule]:
+def choose_rules(
+    methods: Sequence[str], head: CamHead | None = None, background: Background | None = None
+) -> dict[str, Rule]:
     """Find how to compute each of some methods.
 
     Parameters
@@ -95,6 +109,8 @@ def choose_rules(methods: Sequence[str], head: CamHead | None = None) -> dict[st
         Some of ``KNOWN``.
     head : CamHead, optional
         Needed for ``cam``.
+    background : Background, optional
+        Needed for ``integrated_gradients`` and ``expected_gradients``.
 
     Returns
     -------
@@ -104,7 +120,7 @@ def choose_rules(methods: Sequence[str], head: CamHead | None = None) -> dict[st
     Raises
     ------
     ValueError
-        If a method is unknown, or ``cam`` is wanted without a head.
+        If a method is unknown, or wanted without the head or background that it needs.
 
     Examples
     --------
@@ -114,15 +130,34 @@ def choose_rules(methods: Sequence[str], head: CamHead | None = None) -> dict[st
     unknown = [method for method in methods if method not in KNOWN]
     if unknown or not methods or isinstance(methods, str):
         raise ValueError(f"methods must list some of {', '.join(KNOWN)}; got {methods!r}")
-    if "cam" not in methods:
-        return {method: _RULES[method] for method in methods}
-    if head is None:
+    rules = dict(_RULES)
+    if head is not None:
+        rules["cam"] = partial(cam_rule, head=head)
+    elif "cam" in methods:
         raise ValueError(
             "method 'cam' weighs feature maps by a retrained classifier (Eq. 5); call "
             "retrain_cam_head(net, cohort, split) and pass what it gives as cam_head"
         )
-    rules: dict[str, Rule] = {**_RULES, "cam": partial(cam_rule, head=head)}
+    if background is not None:
+        rules |= {method: partial(rule, background=background) for method, rule in _BACKGROUND_RULES.items()}
+    elif needs_background(methods):
+        wanted = next(method for method in methods if method in _BACKGROUND_RULES)
+        raise ValueError(
+            f"method '{wanted}' compares every subject with training subjects; pass their positions as background, "
+            "as in background=split.train"
+        )
     return {method: rules[method] for method in methods}
+
+
+def needs_background(methods: Sequence[str]) -> bool:
+    """Whether any of the methods compares a subject with training subjects.
+
+    Examples
+    --------
+    >>> needs_background(["gradient", "grad_cam"]), needs_background(["gradient", "expected_gradients"])
+    (False, True)
+    """
+    return not _BACKGROUND_RULES.keys().isdisjoint(methods)
 
 
 def needs_relu_rules(methods: Sequence[str]) -> bool:
