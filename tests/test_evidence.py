@@ -10,14 +10,9 @@ from scipy.stats import ttest_ind
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gcamccl_core.maps.activation import compute_maps
-from gcamccl_core.maps.evidence import (
-    scorecard,
-    share_of_best,
-    truth_of_class,
-    univariate_scores,
-    verdict,
-)
+from gcamccl_core.maps.evidence import scorecard, truth_of_class, univariate_scores, verdict
 from gcamccl_core.maps.random_weights import random_weights_like
+from gcamccl_core.maps.recovery_measures import METRICS, auroc_within_block, share_of_best
 from gcamccl_core.model.networks import CollaborativeNet
 
 CLASSES = ["low", "high"]
@@ -180,7 +175,55 @@ def test_missing_genotypes_are_left_out_of_the_univariate_controls(cohort):
 def test_controls_are_scored_like_the_model(noise, perfect, cohort):
     scores = scorecard(noise, cohort, controls={"random weights": perfect})
     assert (scores.query("source == 'random weights'")["average_precision"] == 1).all()
-    assert set(scores["source"]) == {"model", "random weights", "chance"}
+    assert set(scores["source"]) == {"model", "the other class", "random weights", "chance"}
+
+
+def test_maps_for_the_other_class_in_the_same_subjects_are_a_control(noise, perfect, cohort):
+    """A map that ignores the class finds as much when it is asked for the other one; a perfect map finds nothing."""
+    both = cohort["truth_fc"].any("target_class").to_numpy()
+    blind = perfect.copy(deep=True)
+    blind["fc"][:] = blind["fc_symmetric"][:] = both
+    scores = scorecard(blind, cohort).query("view == 'fc'").set_index(["source", "target_class"])
+    for target_class in CLASSES:
+        model, other = (scores.loc[(source, target_class)] for source in ("model", "the other class"))
+        assert model["average_precision"] == other["average_precision"] == 0.5  # one of two that are equally high
+    other = scorecard(perfect, cohort).query("source == 'the other class'")
+    assert (other["auroc"] < 0.5).all()
+    changed = noise.copy(deep=True)  # what the other subjects' maps hold does not matter
+    changed["snp"][{"subject": (cohort["label"] != 1).to_numpy()}] = 0
+    of_high = "source == 'the other class' and target_class == 'high' and view == 'snp'"
+    assert scorecard(changed, cohort).query(of_high).equals(scorecard(noise, cohort).query(of_high))
+
+
+def test_a_map_that_knows_the_networks_alone_stays_at_half_within_them(perfect, cohort):
+    """All edges of the block that holds the planted one: nearly perfect overall, and blind within."""
+    named = cohort.assign(roi_network=("roi", ["Visual"] * 4 + ["Default"] * 6))
+    block = np.zeros((SIDE, SIDE))
+    block[:4, :4] = 1
+    knows_networks = perfect.copy(deep=True)
+    knows_networks["fc"][:] = knows_networks["fc_symmetric"][:] = block
+    scores = scorecard(knows_networks, named).query("source == 'model'").set_index("view")
+    ties = 5  # with the planted edge; the other 39 are below
+    np.testing.assert_allclose(scores.loc["fc", "auroc"], 1 - ties / 44 / 2)
+    assert (scores.loc["fc", "auroc_within_block"] == 0.5).all()
+    assert scores.loc["snp", "auroc_within_block"].isna().all()
+    found = scorecard(perfect, named).query("source == 'model' and view == 'fc'")
+    assert (found["auroc_within_block"] == 1).all()
+    assert scorecard(perfect, cohort)["auroc_within_block"].isna().all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.sampled_from("abc")), min_size=1, max_size=12))
+def test_the_area_within_blocks_is_a_chance_counted_by_hand(units):
+    """Over the true units: the share of untrue ones of the same block that score less, ties by half."""
+    score, truth, block = (np.array(column) for column in zip(*units, strict=True))
+    shares = []
+    for unit in np.flatnonzero(truth):
+        rivals = score[(block == block[unit]) & ~truth]
+        if len(rivals):
+            shares.append(((rivals < score[unit]) + (rivals == score[unit]) / 2).mean())
+    expected = np.mean(shares) if shares else np.nan
+    assert auroc_within_block(score, truth, block) == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_class_that_nothing_was_planted_for_has_no_scores(noise, cohort):
@@ -188,7 +231,7 @@ def test_a_class_that_nothing_was_planted_for_has_no_scores(noise, cohort):
     for name in ("truth_fc", "population_truth_fc"):
         null[name][:] = False
     scores = scorecard(noise, null).query("view == 'fc'")
-    assert scores[["auroc", "average_precision", "precision_at_k", "false_discovery_at_k"]].isna().all(axis=None)
+    assert scores[METRICS].isna().all(axis=None)
     assert "fc: nothing was planted" in verdict(scorecard(noise, null))
 
 
@@ -252,12 +295,13 @@ def test_a_real_run_from_network_to_verdict(cohort):
         for each in (net, random_weights_like(net))
     )
     scores = scorecard(maps, wide, train=range(20), controls={"random weights": control})
-    assert len(scores) == 2 * (5 + 5 + 2 + 1)
-    assert scores.notna().all(axis=None)
+    assert len(scores) == 2 * (5 + 5 + 5 + 2 + 1)
+    assert scores.drop(columns="auroc_within_block").notna().all(axis=None)  # SNPs have no networks
     line = verdict(scores, "guided_grad_cam")
     found = scores.query("source == 'model' and method == 'guided_grad_cam'")["average_precision"].mean()
     assert line.startswith(f"snp: guided_grad_cam has an average precision of {found:.2f}")
-    assert "guided_grad_cam with random weights" in line
+    assert "guided_grad_cam of random weights" in line
+    assert "guided_grad_cam of the other class" in line
     assert "class_contrast" not in line
 
 
@@ -265,8 +309,9 @@ def test_the_verdict_says_who_wins(noise, perfect, cohort):
     good = verdict(scorecard(perfect, cohort, controls={"random weights": noise})).splitlines()
     bad = verdict(scorecard(noise, cohort, controls={"random weights": perfect})).splitlines()
     assert [line.split(":")[0] for line in good] == ["fc", "snp"]
-    assert "1.00, above grad_cam with random weights" in good[0]
+    assert "1.00, above grad_cam of the other class" in good[0]
+    assert "grad_cam of random weights" in good[0]
     assert "not above" not in good[0]
-    assert "grad_cam with random weights (1.00)" in bad[0].split("not above")[-1]
+    assert "grad_cam of random weights (1.00)" in bad[0].split("not above")[-1]
     with pytest.raises(ValueError, match="no map method 'cam'"):
         verdict(scorecard(noise, cohort), "cam")

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy.stats import ttest_ind
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gcamccl_core.data.cohort import class_names
 from gcamccl_core.maps.dataset import class_values, flatten_features, is_image, map_views
+from gcamccl_core.maps.recovery_measures import measure_recovery
+from gcamccl_core.maps.sanity_checks import randomisation
 
-METRICS = ["auroc", "average_precision", "precision_at_k", "false_discovery_at_k"]
-COLUMNS = ["view", "target_class", "source", "method", *METRICS, "k", "units", "chance"]
+__all__ = ["randomisation", "scorecard", "truth_of_class", "univariate_scores", "verdict"]
+OTHER_CLASS = "the other class"
 
 
 def scorecard(
@@ -24,7 +25,7 @@ def scorecard(
     train: Sequence[int] | np.ndarray | None = None,
     controls: Mapping[str, xr.Dataset] | None = None,
 ) -> pd.DataFrame:
-    """Score every map method against the planted truth, beside a t-test, the plain mean, chance and given controls.
+    """Score every map method against the planted truth, beside the other class's map, a t-test, chance and controls.
 
     What is scored, per feature: the mean, over the subjects whose true label is the class, of the positive part of
     their map for that class. An image's features are its upper triangle, of the symmetrised map. Features with a
@@ -47,11 +48,13 @@ def scorecard(
     Returns
     -------
     pandas.DataFrame
-        One row per ``view``, ``target_class``, ``source`` ("model", a control's name, "univariate" or "chance") and
-        ``method``: ``auroc``, ``average_precision`` and ``precision_at_k`` against what was planted, k the number of
-        planted ``units`` (edges, measures or blocks), ``false_discovery_at_k`` the share of the k best that does not
-        differ between the classes in the population either; ``chance`` is k / units. Ties count by expectation.
-        Where nothing was planted all of them are NaN.
+        One row per ``view``, ``target_class``, ``source`` and ``method``. Sources are "model", "the other class" (the
+        model's maps for the other classes, of the same subjects: a map of this class must find more), the controls'
+        names, "univariate" and "chance". Measures: ``auroc``, ``average_precision`` and ``precision_at_k`` against
+        what was planted, k the number of planted ``units`` (edges, measures or blocks); ``auroc_within_block``, see
+        :func:`.auroc_within_block`, where the cohort names the regions' networks (``roi_network``);
+        ``false_discovery_at_k``, the share of the k best that does not differ between the classes in the population
+        either; ``chance`` is k / units. Ties count by expectation. Where nothing was planted all measures are NaN.
 
     Raises
     ------
@@ -66,16 +69,18 @@ def scorecard(
     >>> cohort = simulate_cohort(n_subjects=40, seed=0)
     >>> net = CollaborativeNet({"snp": cohort["snp"].shape[1:]}).fit_scaling(cohort, range(20))
     >>> maps = compute_maps(net, cohort, methods=["grad_cam"], progress=False)
-    >>> scorecard(maps, cohort, train=range(20))[["target_class", "source", "method"]].head(4)
-      target_class      source      method
-    0          low       model    grad_cam
-    1          low  univariate      t_test
-    2          low  univariate  mean_value
-    3          low      chance      chance
+    >>> scorecard(maps, cohort, train=range(20))[["target_class", "source", "method"]].head(5)
+      target_class           source      method
+    0          low            model    grad_cam
+    1          low  the other class    grad_cam
+    2          low       univariate      t_test
+    3          low       univariate  mean_value
+    4          low           chance      chance
     """
     rows = []
     for view in map_views(maps):
         _check_features(maps, cohort, view)
+        network_block = _network_blocks(cohort, is_image(maps, view))
         for target_class in maps["target_class"].to_numpy():
             planted, population = (
                 _by_block(truth_of_class(cohort, view, target_class, depth), cohort[view], "any")
@@ -83,9 +88,10 @@ def scorecard(
             )
             for source, method, score in _scores(maps, cohort, view, target_class, train, controls or {}):
                 pooled = _by_block(score, cohort[view], "max")
-                values = _compare(pooled, planted, population)
-                rows.append((view, target_class, source, method, *values, planted.sum(), len(planted), planted.mean()))
-    return pd.DataFrame(rows, columns=COLUMNS)
+                row = {"view": view, "target_class": target_class, "source": source, "method": method}
+                row |= measure_recovery(pooled, planted, population, network_block)
+                rows.append({**row, "k": planted.sum(), "units": len(planted), "chance": planted.mean()})
+    return pd.DataFrame(rows)
 
 
 def truth_of_class(cohort: xr.Dataset, view: str, target_class: str, depth: str = "truth") -> np.ndarray:
@@ -133,6 +139,16 @@ def _by_block(values: np.ndarray, view: xr.DataArray, how: str) -> np.ndarray:
     return pd.Series(values).groupby(block.to_numpy()).agg(how).to_numpy()
 
 
+def _network_blocks(cohort: xr.Dataset, image: bool) -> np.ndarray | None:
+    """Name the pair of networks that every edge connects; None if the view has no edges or nobody knows."""
+    if not image or "roi_network" not in cohort:
+        return None
+    network = cohort["roi_network"].to_numpy().astype(str)
+    rows, columns = np.triu_indices(len(network), k=1)
+    pairs = np.sort(np.stack([network[rows], network[columns]]), axis=0)
+    return np.char.add(np.char.add(pairs[0], " - "), pairs[1])
+
+
 def _scores(
     maps: xr.Dataset,
     cohort: xr.Dataset,
@@ -143,9 +159,19 @@ def _scores(
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Source, method and one score per feature: the maps first, then the controls."""
     image = is_image(maps, view)
-    for source, dataset in {"model": maps, **controls}.items():
-        for method in dataset["map_method"].to_numpy():
-            yield source, str(method), class_values(dataset, view, target_class, method).mean(axis=0)
+    for method in maps["map_method"].to_numpy().astype(str):
+        yield "model", method, class_values(maps, view, target_class, method).mean(axis=0)
+    of_class = maps["label"].to_numpy() == maps.get_index("target_class").get_loc(target_class)
+    for method in maps["map_method"].to_numpy().astype(str):
+        others = [
+            class_values(maps, view, other, method, subjects="all")[of_class].mean(axis=0)
+            for other in maps["target_class"].to_numpy()
+            if other != target_class
+        ]
+        yield OTHER_CLASS, method, np.mean(others, axis=0)
+    for source, dataset in controls.items():
+        for method in dataset["map_method"].to_numpy().astype(str):
+            yield source, method, class_values(dataset, view, target_class, method).mean(axis=0)
     if train is not None:
         training = cohort.isel(subject=np.asarray(train))
         for statistic, values in univariate_scores(training, view, target_class, image).items():
@@ -178,39 +204,6 @@ def univariate_scores(training: xr.Dataset, view: str, target_class: str, image:
         warnings.simplefilter("ignore", RuntimeWarning)  # a SNP that nobody in a class carries: t is NaN or infinite
         t, _ = ttest_ind(values[of_class], values[(label >= 0) & ~of_class], equal_var=False, nan_policy="omit")
     return {"t_test": np.nan_to_num(np.asarray(t)), "mean_value": np.nanmean(values[label >= 0], axis=0)}
-
-
-def _compare(score: np.ndarray, planted: np.ndarray, population: np.ndarray) -> tuple[float, float, float, float]:
-    """Values of METRICS for one score per unit."""
-    if not planted.any() or planted.all():
-        return (np.nan,) * 4
-    k = int(planted.sum())
-    return (
-        float(roc_auc_score(planted, score)),
-        float(average_precision_score(planted, score)),
-        share_of_best(score, planted, k),
-        1 - share_of_best(score, population | planted, k),
-    )
-
-
-def share_of_best(score: np.ndarray, truth: np.ndarray, k: int) -> float:
-    """Share of the k highest scores that are true; tied scores at the border count by expectation.
-
-    Parameters
-    ----------
-    score : array of shape (n,)
-    truth : array of shape (n,), bool
-    k : int
-        From 1 to n.
-
-    Examples
-    --------
-    >>> share_of_best(np.array([3.0, 1, 1, 0]), np.array([True, True, False, False]), k=2)
-    0.75
-    """
-    border = np.sort(score)[-k]
-    above, tied = score > border, score == border
-    return float((truth[above].sum() + (k - above.sum()) * truth[tied].mean()) / k)
 
 
 def verdict(scores: pd.DataFrame, method: str | None = None) -> str:
@@ -250,7 +243,7 @@ def _judge(view: str, scores: pd.DataFrame, method: str | None) -> str:
     for source, name, value in means.drop("model", level="source").reset_index().itertuples(index=False):
         of_maps = source not in ("univariate", "chance")
         if not of_maps or name == best:  # maps of another network are held against the same method's
-            control = f"{name} with {source}" if of_maps else name
+            control = f"{name} of {source}" if of_maps else name
             (less if round(value, 2) < round(found, 2) else more).append(f"{control} ({value:.2f})")
     subject = method or f"the best map, {best},"
     text = f"{view}: {subject} has an average precision of {found:.2f}, "

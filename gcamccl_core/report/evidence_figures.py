@@ -124,7 +124,7 @@ def alt_scorecard(scores: pd.DataFrame, metric: str = "average_precision") -> st
 
 def _control_name(key: Any) -> str:
     source, method = key
-    return pretty(method) if source == "univariate" else f"{pretty(method)} with {source}"
+    return pretty(method) if source == "univariate" else f"{pretty(method)} of {source}"
 
 
 def recovery_rows(scores: pd.DataFrame) -> list[str]:
