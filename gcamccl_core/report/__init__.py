@@ -10,6 +10,7 @@
 - ``brain``: Figures 5 and 6, selected connections on a circle and on the glass brain
 - ``snp_figures``, ``pathway_figures``: maps along the SNPs, enriched gene sets
 - ``evidence_figures``, ``result_figure``: the scorecard, and the title page's figure
+- ``trust_figures``, ``perturbation_figures``: whether maps need what was learnt, are stable, and name what counts
 - ``publishing``, ``alt_text``: how a figure is shown and saved, and its alt text kept in the book
-- ``style``, ``labels``, ``matrix``, ``connections``: what these share
+- ``style``, ``labels``, ``matrix``, ``connections``, ``panels``: what these share
 """
