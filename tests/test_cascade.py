@@ -83,3 +83,13 @@ def test_batch_norm_of_new_layers_fits_what_reaches_them_where_inputs_are_given(
                     np.testing.assert_allclose(normal.var(dim=1)[live], 1, atol=0.1)
                 elif name in layers[:stage]:
                     torch.testing.assert_close(normal, reached.movedim(1, 0).flatten(1) / (1 + 1e-5) ** 0.5)
+
+
+@pytest.mark.parametrize("views", [VIEWS, {"snp": (60,)}])
+def test_no_draw_is_what_a_training_with_the_same_seed_began_from(views):
+    torch.manual_seed(3)
+    begun = CollaborativeNet(views)
+    drawn = random_weights_like(begun, seed=3).state_dict()
+    weights = [name for name in drawn if name.endswith("weight") and "norm" not in name]
+    assert len(weights) > 3
+    assert not any(torch.equal(drawn[name], begun.state_dict()[name]) for name in weights)

@@ -1,5 +1,7 @@
 """Deletion and insertion: closed forms on a linear network, an oracle's ranking that wins, and nothing left behind."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -276,3 +278,10 @@ def test_areas_of_incomplete_curves_are_refused():
         perturbation_areas(curve.drop(columns="share"))
     with pytest.raises(ValueError, match="insertion curve of snp, high, model, cam has fewer than two shares"):
         perturbation_areas(curve.query("direction == 'deletion' or share == 0"))
+
+
+def test_controls_of_other_subjects_are_refused(cohort):
+    maps = random_maps(mapped(cohort))
+    message = re.escape("maps of 'late' are of other subjects than the model's; take .sel(subject=maps['subject'])")
+    with pytest.raises(ValueError, match=message):
+        curves_of(linear_net(cohort), cohort, maps, controls={"late": maps.isel(subject=slice(1, None))})

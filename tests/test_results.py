@@ -181,6 +181,9 @@ def test_a_stale_table_is_confirmed_by_two_splits_that_come_out_as_stored(script
         ),
         (lambda table: table.assign(split=table["split"] + 7), r"split 7: no such row is stored; make the table again"),
         (lambda table: table.assign(half=np.nan), r"split 0: half comes out as nan, stored is 0\.5"),
+        (lambda table: table.assign(third=1 / 3), r"steps\.csv lacks the column third; make the table again"),
+        (lambda table: table.iloc[1:], r"steps\.csv has rows of split 0 that are not made any more"),
+        (lambda table: table.iloc[:0], r"steps\.csv has no row to compare"),
     ],
 )
 def test_a_table_that_comes_out_otherwise_stays_stale_and_the_command_fails(

@@ -99,13 +99,14 @@ def list_versions(seen: Sequence[Mapping[str, str]]) -> dict[str, str]:
     >>> list_versions([{"torch": "2.13.0", "numpy": "2.4.6"}, {"torch": "2.11.0", "numpy": "2.4.6"}])
     {'torch': '2.11.0, 2.13.0', 'numpy': '2.4.6'}
     """
-    return {package: ", ".join(sorted({each[package] for each in seen})) for package in seen[0]}
+    return {package: ", ".join(sorted({each[package] for each in seen if package in each})) for package in seen[0]}
 
 
 def confirm(name: str, script: ModuleType, jobs: int = 1) -> Path:
     """Make the first splits of a table again, from nothing; if they come out as stored, say so in its stamp.
 
-    For a change of code that should change no number: minutes, where the whole table takes hours.
+    For a change of code that should change no number: minutes, where the whole table takes hours. A stored row of
+    the first split that is not made any more is a difference, too; a column that is not made any more is none.
 
     Raises
     ------
@@ -134,7 +135,13 @@ def confirm(name: str, script: ModuleType, jobs: int = 1) -> Path:
 
 def refuse_differences(path: Path, fresh: pd.DataFrame, table: pd.DataFrame) -> None:
     """Raise UnconfirmedError at the first number that is not stored; all columns but fractions say in which row."""
+    lacking = [str(column) for column in fresh if column not in table]
+    if lacking or fresh.empty:
+        what = f"lacks the column {', '.join(lacking)}" if lacking else "has no row to compare"
+        raise UnconfirmedError(f"{path} {what}; make the table again, without --confirm")
     keys = [str(column) for column in fresh if not pd.api.types.is_float_dtype(fresh[column])]
+    if table.duplicated(keys).any():
+        raise UnconfirmedError(f"{path}: {', '.join(keys)} do not name its rows; make it again, without --confirm")
     for _, row in fresh.merge(table, "left", on=keys, suffixes=("", " stored"), indicator="found").iterrows():
         where = f"{path}, " + ", ".join(f"{key} {row[key]}" for key in keys)
         if row["found"] != "both":
@@ -145,6 +152,11 @@ def refuse_differences(path: Path, fresh: pd.DataFrame, table: pd.DataFrame) -> 
                 raise UnconfirmedError(
                     f"{where}: {column} comes out as {new}, stored is {old}; make the table again, without --confirm"
                 )
+    first = table[table["split"] == 0]
+    if len(first) > len(first.merge(fresh[keys].drop_duplicates(), on=keys)):
+        raise UnconfirmedError(
+            f"{path} has rows of split 0 that are not made any more; make it again, without --confirm"
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -16,11 +16,12 @@ def contrast_classes(maps: xr.Dataset) -> xr.Dataset:
 
     .. math:: \mathrm{contrast}^c = \mathrm{map}^c - \frac{1}{C-1} \sum_{c' \neq c} \mathrm{map}^{c'}
 
-    A softmax does not see what is added to all logits alike: of two classes it knows the difference alone,
-    :math:`p^c = 1 / (1 + e^{-(y^c - y^{c'})})`. The map of one logit also shows what raises both, which decides
-    nothing; in the contrast it cancels, and one class's is the other's with the sign changed. For C > 2 it is what
-    the map of :math:`y^c - \tfrac{1}{C-1} \sum_{c' \neq c} y^{c'}` would be, wherever a map is linear in the logit, as
-    those of plain gradients and Grad-CAM (Eq. 7) are.
+    With softmax outputs, only differences count: what is added to all logits alike is not seen, and of two classes the
+    network knows :math:`p^c = 1 / (1 + e^{-(y^c - y^{c'})})`. The map of one logit also shows what raises both, which
+    decides nothing; in the contrast it cancels, and one class's is the other's with the sign changed. (With sigmoid
+    outputs every class decides by itself; the contrast then compares classes, and explains no one probability.) For
+    C > 2 it is what the map of :math:`y^c - \tfrac{1}{C-1} \sum_{c' \neq c} y^{c'}` would be, wherever a map is
+    linear in the logit, as those of plain gradients and Grad-CAM (Eq. 7) are.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def scorecard(
     rows = []
     for view in map_views(maps):
         _check_features(maps, cohort, view)
-        network_block = _network_blocks(cohort, is_image(maps, view))
+        network_block = _network_blocks(cohort, is_image(maps, view), maps[view].shape[-1])
         for target_class in maps["target_class"].to_numpy():
             planted, population = (
                 _by_block(truth_of_class(cohort, view, target_class, depth), cohort[view], "any")
@@ -136,14 +136,16 @@ def _by_block(values: np.ndarray, view: xr.DataArray, how: str) -> np.ndarray:
     block = view.coords.get(f"{view.name}_block")
     if block is None:
         return values
-    return pd.Series(values).groupby(block.to_numpy()).agg(how).to_numpy()
+    return pd.Series(values).groupby(block.to_numpy(), dropna=False).agg(how).to_numpy()
 
 
-def _network_blocks(cohort: xr.Dataset, image: bool) -> np.ndarray | None:
+def _network_blocks(cohort: xr.Dataset, image: bool, n_regions: int) -> np.ndarray | None:
     """Name the pair of networks that every edge connects; None if the view has no edges or nobody knows."""
     if not image or "roi_network" not in cohort:
         return None
     network = cohort["roi_network"].to_numpy().astype(str)
+    if len(network) != n_regions:  # an image of other regions
+        return None
     rows, columns = np.triu_indices(len(network), k=1)
     pairs = np.sort(np.stack([network[rows], network[columns]]), axis=0)
     return np.char.add(np.char.add(pairs[0], " - "), pairs[1])
@@ -162,11 +164,10 @@ def _scores(
     for method in maps["map_method"].to_numpy().astype(str):
         yield "model", method, class_values(maps, view, target_class, method).mean(axis=0)
     of_class = maps["label"].to_numpy() == maps.get_index("target_class").get_loc(target_class)
-    for method in maps["map_method"].to_numpy().astype(str):
+    other_classes = [other for other in maps["target_class"].to_numpy() if other != target_class]
+    for method in maps["map_method"].to_numpy().astype(str) if other_classes else ():
         others = [
-            class_values(maps, view, other, method, subjects="all")[of_class].mean(axis=0)
-            for other in maps["target_class"].to_numpy()
-            if other != target_class
+            class_values(maps, view, other, method, subjects="all")[of_class].mean(axis=0) for other in other_classes
         ]
         yield OTHER_CLASS, method, np.mean(others, axis=0)
     for source, dataset in controls.items():

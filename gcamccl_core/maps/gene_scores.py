@@ -86,4 +86,7 @@ def _describe_snps(maps: xr.Dataset, view: str) -> pd.DataFrame:
         raise ValueError(
             f"the maps have no coordinate '{view}_gene', so no SNP has a gene; give the cohort one before mapping it"
         )
-    return features if "block" in features else features.assign(block=features["feature"])
+    alone = features["feature"]  # a SNP without a block is one by itself
+    return features.assign(
+        block=features["block"].where(features["block"].notna(), alone) if "block" in features else alone
+    )

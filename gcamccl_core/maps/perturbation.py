@@ -178,6 +178,11 @@ def _check_maps(
         )
     sources = {"model": maps, **controls}
     for source, dataset in sources.items():
+        if not dataset.get_index("subject").equals(maps.get_index("subject")):
+            raise ValueError(
+                f"the maps of '{source}' are of other subjects than the model's; "
+                "take .sel(subject=maps['subject']) of them"
+            )
         for view in views:
             if view not in map_views(dataset):
                 raise ValueError(

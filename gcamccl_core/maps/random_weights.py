@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,7 +45,7 @@ def random_weights_like(
         raise ValueError(f"depth must be a number of layers from the output, at least 0, got {depth}")
     control = copy.deepcopy(net)
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(_apart_from_training(seed))
         for module in control.modules():
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
@@ -115,6 +116,11 @@ def cascade(
     """
     for depth in range(1 + max(map(len, cascade_layers(net).values()))):
         yield random_weights_like(net, seed, inputs, depth)
+
+
+def _apart_from_training(seed: int) -> int:
+    """Another seed for each: the same one would draw again some of the weights that training with it began from."""
+    return int(np.random.SeedSequence([seed, len("random weights")]).generate_state(1)[0])
 
 
 def _layer(net: CollaborativeNet, view: str, name: str) -> nn.Module:

@@ -13,6 +13,7 @@ from tqdm.std import tqdm
 from gcamccl_core.data.checks import class_names, name_some
 from gcamccl_core.maps.cohort_maps import METHODS, compute_maps
 from gcamccl_core.maps.map_comparison import KEYS, MEASURES, compare_maps, group_difference
+from gcamccl_core.maps.map_rules import needs_background
 from gcamccl_core.maps.random_weights import cascade_layers, random_weights_like
 from gcamccl_core.model.networks import CollaborativeNet
 
@@ -65,6 +66,8 @@ def randomisation(
     """
     if "cam" in methods:
         raise ValueError("method 'cam' needs a classifier retrained for every randomised network; leave it out")
+    if needs_background(methods) and train is None:
+        raise ValueError("methods that compare with training subjects need them; pass train=split.train")
     if not len(seeds):
         raise ValueError("seeds must list at least one integer, such as seeds=(0, 1, 2)")
     inputs = None if train is None else net.prepare(cohort, _positions(cohort, train, "train"))
@@ -135,20 +138,25 @@ def _positions(cohort: xr.Dataset, given: Sequence[int] | np.ndarray, name: str)
 
 
 def passes(table: pd.DataFrame, limit: float = 0.1) -> pd.DataFrame:
-    """Say which methods need the weights: whose maps with nothing learnt rank the features otherwise.
+    """Say which methods need the weights: whose maps with nothing learnt rank the features in no related way.
+
+    The size of the correlation counts, not its sign: a coarse map whose weights change sign with the draw is the same
+    picture, or its negative, every time, and its correlations would cancel in a mean.
 
     Parameters
     ----------
     table : pandas.DataFrame
         As :func:`randomisation` makes it.
     limit : float
-        Largest mean rank correlation with the fully randomised network that passes. A negative one passes.
+        Largest mean size of the rank correlation with the fully randomised network that passes; ours, as Adebayo et
+        al. name none.
 
     Returns
     -------
     pandas.DataFrame
-        One row per ``view`` and ``method``, of each view's last stage: the measures' means over classes and seeds,
-        ``standard_error`` of the rank correlation over the seeds (NaN of one), and ``passes``, False where it is NaN.
+        One row per ``view`` and ``method``, of each view's last stage: the measures' means over classes and seeds, of
+        ``rank_correlation`` that of its size per class and seed; its ``standard_error`` over the seeds (NaN of one);
+        ``subjects``, the fewest whose maps were not constant; and ``passes``, False where the correlation is NaN.
 
     Raises
     ------
@@ -158,17 +166,19 @@ def passes(table: pd.DataFrame, limit: float = 0.1) -> pd.DataFrame:
     Examples
     --------
     >>> shared = {"view": "snp", "target_class": "high", "method": "grad_cam", "stage": [0, 1], "seed": 0}
-    >>> table = pd.DataFrame(shared | {measure: [1.0, 0.04] for measure in MEASURES})
+    >>> table = pd.DataFrame(shared | {"subjects": 8} | {measure: [1.0, -0.04] for measure in MEASURES})
     >>> passes(table)[["view", "method", "rank_correlation", "passes"]]
       view    method  rank_correlation  passes
     0  snp  grad_cam              0.04    True
     """
-    lacking = {*KEYS, "stage", "seed", *MEASURES} - set(table)
+    lacking = {*KEYS, "stage", "seed", *MEASURES, "subjects"} - set(table)
     if lacking:
         raise ValueError(f"the table lacks {name_some(sorted(lacking))}; pass what randomisation gives")
     last = pd.concat([part[part["stage"] == part["stage"].max()] for _, part in table.groupby("view", sort=False)])
+    last = last.assign(rank_correlation=last["rank_correlation"].abs())
     by_seed = last.groupby(["view", "method", "seed"], sort=False)[MEASURES].mean().groupby(level=[0, 1], sort=False)
     means: pd.DataFrame = by_seed.mean().assign(standard_error=by_seed["rank_correlation"].sem())
+    means["subjects"] = last.groupby(["view", "method"], sort=False)["subjects"].min()
     judged: pd.DataFrame = means.assign(passes=means["rank_correlation"] <= limit).reset_index()
     return judged
 
@@ -193,6 +203,8 @@ def verdict(table: pd.DataFrame, limit: float = 0.1) -> str:
             ranks, absolute = row["rank_correlation"], row["absolute_rank_correlation"]
             how = "not judged" if np.isnan(ranks) else "passed by" if row["passes"] else "failed by"
             unsigned = f", {absolute:z.2f} without signs" if row["passes"] and absolute > limit else ""
+            if 0 < row["subjects"] < table["subjects"].max():
+                unsigned += f"; of some subjects constant, judged by {row['subjects']:.0f}"
             said[how].append(f"{row['method']} ({'constant maps' if np.isnan(ranks) else f'{ranks:z.2f}'}{unsigned})")
         parts = [f"{how} {', '.join(methods)}" for how, methods in said.items() if methods]
         lines.append(f"{view}: {'; '.join(parts)}.")

@@ -44,7 +44,7 @@ def plot_randomisation(table: pd.DataFrame, limit: float = 0.1, fig: Figure | No
     Returns
     -------
     Figure
-        One panel per view; one line per method, the mean over classes and seeds, in a band from the lowest to the
+        One panel per view; one line per method, the mean size over classes and seeds, in a band from the lowest to the
         highest seed. A method whose maps rank nothing (NaN) has no line, and the panel says so.
 
     Raises
@@ -74,9 +74,8 @@ def plot_randomisation(table: pd.DataFrame, limit: float = 0.1, fig: Figure | No
         ax.text(1.01, limit, said, transform=beside, va="center", fontsize=SMALL)
         ax.set_title(capital(pretty(view)))
     for ax in panels[::2]:
-        ax.set_ylabel("mean rank correlation\nwith the trained network")
-    values = table["rank_correlation"].to_numpy(float)
-    panels[0].set_ylim(min(-0.2, np.nanmin([0, *values]) - 0.05), 1.05)
+        ax.set_ylabel("mean |rank correlation|\nwith the trained network")
+    panels[0].set_ylim(-0.05, 1.05)
     legend_below(fig, handles, names)
     return fig
 
@@ -105,8 +104,9 @@ def _draw_cascade(ax: Axes, of_view: pd.DataFrame, looks: dict[str, Any]) -> Non
 
 
 def _seed_means(of_view: pd.DataFrame) -> pd.Series:
-    """Average over the classes and keep the seeds apart, as :func:`.passes` does."""
-    means: pd.Series = of_view.groupby(["method", "stage", "seed"], sort=False)["rank_correlation"].mean()
+    """Average the correlations' size over the classes and keep the seeds apart, as :func:`.passes` does."""
+    size = of_view.assign(rank_correlation=of_view["rank_correlation"].abs())
+    means: pd.Series = size.groupby(["method", "stage", "seed"], sort=False)["rank_correlation"].mean()
     return means
 
 
