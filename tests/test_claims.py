@@ -43,6 +43,13 @@ def test_the_network_does_not_outperform(paired, method):
     assert paired.loc[method, "high"] < 0
 
 
+@pytest.mark.parametrize("task", ["realistic", "abide_fiq", "abide_diagnosis", "abide_sex"])
+def test_nor_does_it_on_other_people(task):
+    table = pd.read_csv(RESULTS / f"classification_{task}.csv")
+    paired = compare_paired(table[table["method"].isin([OURS, "linear SVM"])], OURS, measure="auc")
+    assert paired["high"].item() < 0
+
+
 @pytest.fixture(scope="module")
 def chosen(clear):
     return compare_paired(clear[~clear["method"].str.endswith("alone")], CHOSEN).set_index("method")
