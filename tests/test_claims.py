@@ -174,3 +174,10 @@ def test_eq_10_makes_the_maps_of_two_classes_alike(numbers):
 def test_no_choice_of_the_recipe_is_told_apart_from_the_demo():
     paired = compare_paired(pd.read_csv(RESULTS / "recipe.csv"), "demo").set_index("method")
     assert ((paired["low"] <= 0) & (paired["high"] >= 0)).all()
+
+
+def test_the_published_maps_fail_the_first_check_and_two_others_pass(numbers):
+    likeness = {name: float(numbers[f"trust_random_{name}"]) for name in ("guided_grad_cam", "guided_backprop")}
+    assert min(likeness.values()) > 0.3
+    assert float(numbers["trust_random_grad_cam_relu"]) > 0.3
+    assert max(float(numbers["trust_random_class_contrast"]), float(numbers["trust_random_gradient"])) <= 0.1
