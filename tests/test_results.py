@@ -232,6 +232,11 @@ def test_a_stamp_names_the_versions_that_made_the_pieces(script, tmp_path, monke
     assert held["numpy"] == versions()["numpy"]
 
 
+def test_a_piece_from_before_a_package_was_listed_does_not_stop_the_table():
+    seen = [{"torch": "2.13.0", "captum": "0.9.0"}, {"torch": "2.11.0"}]
+    assert results.list_versions(seen) == {"torch": "2.11.0, 2.13.0", "captum": "0.9.0"}
+
+
 def test_scripts_share_no_name_of_a_table(monkeypatch):
     monkeypatch.chdir(STORED.parent)
     known = results.tables()
