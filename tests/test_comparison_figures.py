@@ -8,7 +8,12 @@ from scipy import stats
 
 from gcamccl_core.model.scores import MEASURES, compare_paired, summarise
 from gcamccl_core.report.comparison_figures import alt_intervals, plot_intervals
-from gcamccl_core.report.comparison_tables import lay_out_differences, lay_out_scores, views_alone
+from gcamccl_core.report.comparison_tables import (
+    lay_out_differences,
+    lay_out_options,
+    lay_out_scores,
+    views_alone,
+)
 from gcamccl_core.report.labels import number
 
 mpl.use("Agg")
@@ -111,6 +116,19 @@ def test_a_cohort_without_a_method_leaves_its_place_empty():
     laid_out = lay_out_differences({"all": scores(), "fewer": fewer}, "gCAM-CCL")
     assert laid_out.loc["linear SVM, snp alone", "fewer"] == ""
     assert laid_out.loc["linear SVM, snp alone", "all"] != ""
+
+
+def test_options_are_held_against_the_same_splits_without_them():
+    table = scores().query("method in ['gCAM-CCL', 'linear SVM']")
+    removed = table.assign(auc=table["auc"] - 0.1 + 0.01 * table["split"], option="random splits, site removed")
+    other = scores(0.2, n_splits=3).query("method in ['gCAM-CCL', 'linear SVM']").assign(option="sites kept together")
+    laid_out = lay_out_options(pd.concat([table.assign(option="random splits"), removed, other]))
+    assert laid_out.columns.tolist() == ["random splits, site removed"]  # nothing was removed from sites kept together
+    assert laid_out.index.tolist() == ["gCAM-CCL", "linear SVM"]
+    ours = pd.concat([frame[frame["method"] == "linear SVM"].assign(method=name)
+                      for name, frame in {"without": table, "with": removed}.items()])  # fmt: skip
+    row = compare_paired(ours, "with", "auc").iloc[0]
+    assert laid_out.loc["linear SVM"].item() == f"{row['difference']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})"
 
 
 def test_views_stand_beside_both_together():

@@ -156,6 +156,25 @@ def test_options_divide_and_clean_as_they_say(monkeypatch, tmp_path):
         assert len(tested) == 1 or option != "leave one site out"
 
 
+def test_what_removing_does_is_quoted_split_by_split():
+    random = np.random.default_rng(0)
+    parts = []
+    for option, level in {"random splits": 0.7, "random splits, site removed": 0.6, "sites kept together": 0.55}.items():
+        values = {measure: level + random.normal(0, 0.02, 4) for measure in MEASURES}
+        parts.append(pd.DataFrame({"option": option, "split": range(4), "n_train": 70, "n_test": 15, **values}))
+    table = pd.concat(parts).assign(method="linear SVM")
+    numbers = confounds.quote(table, {"n_splits": 4})
+    assert numbers["confounds_n_splits"] == 4
+    means = table.groupby("option")["auc"].mean()
+    assert numbers["confounds_sites_kept_together_linear_svm_auc"] == f"{means['sites kept together']:.2f}"
+    name = "confounds_random_splits_site_removed_less_random_splits_linear_svm"
+    assert numbers[name] == signed(means["random splits, site removed"] - means["random splits"])
+    both = table[table["option"] != "sites kept together"]
+    row = compare_paired(both.assign(method=both["option"]), "random splits, site removed", "auc").iloc[0]
+    assert numbers[f"{name}_interval"] == f"{signed(row['low'])} to {signed(row['high'])}"
+    assert not any("kept_together_less" in each for each in numbers)
+
+
 def test_the_ridge_predicts_nobody_it_was_fitted_on(cohort, tmp_path, monkeypatch):
     cohort["snp"] = cohort["snp"].fillna(0)
     made = abide_ridge.make(str(tmp_path), 1, ["fiq"], [1.0, 100.0], 5, 0)

@@ -101,6 +101,48 @@ def lay_out_differences(
     return pd.DataFrame(columns).reindex(order).fillna("").rename_axis("method")
 
 
+def lay_out_options(table: pd.DataFrame, measure: str = "auc", decimals: int = 2) -> pd.DataFrame:
+    """Write what an option does to every method, split by split, against the same splits without it.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Tidy, as in :func:`.compare_paired`, with a column ``option``: ``"<splits>, <what is done>"`` beside the
+        ``"<splits>"`` with which it shares its splits.
+    measure : str
+        Which measure.
+    decimals : int
+        How many.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per method, one column per option with something done: the mean with it minus the mean without, and
+        the corrected 95 % interval, text such as ``"-0.03 (-0.08 to +0.02)"``.
+
+    Examples
+    --------
+    >>> rows = [("random", 0, 0.7), ("random", 1, 0.8)]
+    >>> rows += [("random, site removed", 0, 0.6), ("random, site removed", 1, 0.7)]
+    >>> table = pd.DataFrame(rows, columns=["option", "split", "auc"])
+    >>> lay_out_options(table.assign(method="SVM", n_train=70, n_test=15)).loc["SVM", "random, site removed"]
+    '-0.10 (-0.10 to -0.10)'
+    """
+    columns = {}
+    options = list(dict.fromkeys(table["option"]))
+    for option in options:
+        without = str(option).split(",")[0]
+        if option == without or without not in options:
+            continue
+        words = {}
+        for method, scores in table[table["option"].isin([option, without])].groupby("method", sort=False):
+            row = compare_paired(scores.assign(method=scores["option"]), option, measure).iloc[0]
+            interval = f"{row['low']:+z.{decimals}f} to {row['high']:+z.{decimals}f}"
+            words[method] = f"{row['difference']:+z.{decimals}f} ({interval})"
+        columns[option] = pd.Series(words)
+    return pd.DataFrame(columns).rename_axis("method")
+
+
 def views_alone(tables: Mapping[str, pd.DataFrame], measure: str = "auc") -> pd.DataFrame:
     """Lay the mean score of every method on all views beside its mean score on each view alone.
 

@@ -231,12 +231,52 @@ def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, objec
     together = table[~table["method"].str.endswith(" alone")]
     together = together.assign(n_test=0) if independent else together  # no people shared: nothing to correct for
     for name, ours in {"ours": FUSED, "chosen": CHOSEN}.items():
-        if ours in set(together["method"]):
-            for row in compare_paired(together, ours).itertuples():
-                pair = f"{prefix}_{name}_less_{slug(str(row.method))}"
-                numbers |= {pair: signed(row.difference), f"{pair}_p": f"{row.p_adjusted:.2f}"}
-                numbers[f"{pair}_interval"] = f"{signed(row.low)} to {signed(row.high)}"
+        for measure in [each for each in ("accuracy", "auc") if each in table and ours in set(together["method"])]:
+            for row in compare_paired(together, ours, measure).itertuples():
+                pair = f"{prefix}_{name}_less_{slug(str(row.method))}" + ("_auc" if measure == "auc" else "")
+                numbers |= quote_pair(pair, row) | {f"{pair}_p": f"{row.p_adjusted:.2f}"}
+    numbers |= {f"{prefix}_{name}": value for name, value in quote_network(table, independent).items()}
     if "learning_rate" in table:
         for rate, count in table["learning_rate"].value_counts().items():
             numbers[f"{prefix}_chose_{rate:.0e}".replace("-", "_")] = int(count)
     return numbers
+
+
+def quote_network(table: pd.DataFrame, independent: bool) -> dict[str, object]:
+    """Give what the network does with the two classes, and what the better view alone would do, paired.
+
+    Examples
+    --------
+    >>> scores = {"method": FUSED, "split": [0, 1], "n_train": 70, "n_test": 15, "accuracy": 0.9}
+    >>> table = pd.DataFrame({**scores, "sensitivity": 0.0, "specificity": 1.0})
+    >>> quote_network(table, independent=False)["larger_class"], quote_network(table, False)["sensitivity_less_specificity"]
+    ('90 %', '-1.00')
+    """
+    numbers: dict[str, object] = {}
+    rows = table[table["method"] == FUSED]
+    if {"sensitivity", "specificity"} <= set(table) and len(rows) > 1:
+        # accuracy is the mean of the two recalls, each weighed by the share of its class
+        apart = rows[(rows["sensitivity"] - rows["specificity"]).abs() > 1e-6]
+        positive = (apart["accuracy"] - apart["specificity"]) / (apart["sensitivity"] - apart["specificity"])
+        if len(positive):
+            numbers["larger_class"] = f"{100 * max(positive.median(), 1 - positive.median()):.0f} %"
+        both = pd.concat([rows.assign(method=name, recall=rows[name]) for name in ("sensitivity", "specificity")])
+        both = both.assign(n_test=0) if independent else both
+        row = next(compare_paired(both, "sensitivity", "recall").itertuples())
+        numbers |= quote_pair("sensitivity_less_specificity", row) | {
+            "sensitivity_less_specificity_p": f"{row.p_value:.2f}"
+        }
+    for method in (FUSED, "linear SVM"):
+        alone = table[table["method"].str.startswith(f"{method}, ") & table["method"].str.endswith(" alone")]
+        if len(alone):
+            means = alone.groupby("method")["accuracy"].mean()
+            pair = table[table["method"].isin([method, means.idxmax()])]
+            pair = pair.assign(n_test=0) if independent else pair
+            row = next(compare_paired(pair, method).itertuples())
+            numbers |= quote_pair(f"{slug(method)}_less_better_view", row)
+    return numbers
+
+
+def quote_pair(name: str, row: Any) -> dict[str, object]:
+    """Give a paired difference and its interval, from a row of :func:`.compare_paired`."""
+    return {name: signed(row.difference), f"{name}_interval": f"{signed(row.low)} to {signed(row.high)}"}

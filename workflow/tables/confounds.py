@@ -10,11 +10,11 @@ import pandas as pd
 
 from gcamccl_core.data.cohort import make_splits
 from gcamccl_core.data.confounds import remove_confounds
-from gcamccl_core.model.scores import summarise
+from gcamccl_core.model.scores import compare_paired, summarise
 from gcamccl_core.provenance import hash_data
 from workflow.cohorts import open_once
 from workflow.naming import slug
-from workflow.tables.classification import SHARED, score_methods
+from workflow.tables.classification import SHARED, quote_pair, score_methods
 from workflow.units import Made, run_units
 
 OPTIONS: dict[str, tuple[str, list[str]]] = {  # name: how subjects are divided, what is removed
@@ -54,11 +54,24 @@ def make(store: str, jobs: int, label: str, n_splits: int, seed: int, precision:
 
 
 def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, object]:
-    """Give the numbers that prose may quote: means, as ``confounds_<option>_<method>_<measure>``."""
-    numbers: dict[str, object] = {}
+    """Give the numbers that prose may quote.
+
+    Returns
+    -------
+    dict
+        Means, as ``confounds_<option>_<method>_<measure>``; ``confounds_n_splits``; and what removing does to the area
+        under the ROC curve on the same splits, ``confounds_<option>_less_<the same splits>_<method>`` with ``_interval``.
+    """
+    numbers: dict[str, object] = {"confounds_n_splits": parameters["n_splits"]}
     for option, scores in table.groupby("option", sort=False):
         for row in summarise(scores).itertuples():
             numbers[f"confounds_{slug(str(option))}_{slug(str(row.method))}_{row.measure}"] = f"{row.mean:.2f}"
+    for option in table["option"].unique():
+        without = option.split(",")[0]
+        both = table[table["option"].isin([option, without])]
+        for method, scores in both.groupby("method") if option != without else ():
+            row = next(compare_paired(scores.assign(method=scores["option"]), option, "auc").itertuples())
+            numbers |= quote_pair(f"confounds_{slug(option)}_less_{slug(without)}_{slug(str(method))}", row)
     return numbers
 
 
