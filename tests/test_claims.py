@@ -43,9 +43,7 @@ def test_the_network_does_not_outperform(paired, method):
     assert paired.loc[method, "high"] < 0
 
 
-@pytest.mark.parametrize(
-    "task", ["realistic", "scattered", "abide_fiq", "abide_diagnosis", "abide_sex", "abide_age"]
-)
+@pytest.mark.parametrize("task", ["realistic", "scattered", "abide_fiq", "abide_diagnosis", "abide_sex", "abide_age"])
 def test_nor_does_it_on_other_people(task):
     table = pd.read_csv(RESULTS / f"classification_{task}.csv")
     paired = compare_paired(table[table["method"].isin([OURS, "linear SVM"])], OURS, measure="auc")
@@ -197,3 +195,21 @@ def test_the_published_maps_fail_the_first_check_and_two_others_pass(numbers):
     assert min(likeness.values()) > 0.3
     assert float(numbers["trust_random_grad_cam_relu"]) > 0.3
     assert max(float(numbers["trust_random_class_contrast"]), float(numbers["trust_random_gradient"])) <= 0.1
+
+
+@pytest.fixture(scope="module")
+def options():
+    return pd.read_csv(RESULTS / "confounds_abide_fiq.csv").query("method == 'linear SVM'")
+
+
+@pytest.mark.parametrize("removed", ["site", "age, sex and motion", "all four"])
+def test_removing_confounds_is_not_seen_to_change_the_linear_machines_score(options, removed):
+    option = f"random splits, {removed} removed"
+    both = options[options["option"].isin([option, "random splits"])]
+    row = compare_paired(both.assign(method=both["option"]), option, "auc").iloc[0]
+    assert row["low"] < 0 < row["high"]
+
+
+def test_on_other_sites_it_has_less(options):
+    means = options.groupby("option")["auc"].mean()
+    assert means[["sites kept together", "leave one site out"]].max() + 0.05 < means["random splits"]

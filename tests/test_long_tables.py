@@ -159,7 +159,11 @@ def test_options_divide_and_clean_as_they_say(monkeypatch, tmp_path):
 def test_what_removing_does_is_quoted_split_by_split():
     random = np.random.default_rng(0)
     parts = []
-    for option, level in {"random splits": 0.7, "random splits, site removed": 0.6, "sites kept together": 0.55}.items():
+    for option, level in {
+        "random splits": 0.7,
+        "random splits, site removed": 0.6,
+        "sites kept together": 0.55,
+    }.items():
         values = {measure: level + random.normal(0, 0.02, 4) for measure in MEASURES}
         parts.append(pd.DataFrame({"option": option, "split": range(4), "n_train": 70, "n_test": 15, **values}))
     table = pd.concat(parts).assign(method="linear SVM")

@@ -6,11 +6,16 @@ from functools import lru_cache
 from typing import Any
 
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from gcamccl_core.data.sources import open_cohort
 
 
 @lru_cache(maxsize=1)
 def open_once(**source: Any) -> xr.Dataset:
-    """Open a cohort and keep it: a process scores many splits of the same."""
-    return open_cohort(**source, progress=False)
+    """Open a cohort and keep it: a process scores many splits of the same.
+
+    On one thread, since sums depend on how they are shared out: the same cohort whichever number of jobs, to the bit.
+    """
+    with threadpool_limits(1):
+        return open_cohort(**source, progress=False)

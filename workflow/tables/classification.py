@@ -249,7 +249,8 @@ def quote_network(table: pd.DataFrame, independent: bool) -> dict[str, object]:
     --------
     >>> scores = {"method": FUSED, "split": [0, 1], "n_train": 70, "n_test": 15, "accuracy": 0.9}
     >>> table = pd.DataFrame({**scores, "sensitivity": 0.0, "specificity": 1.0})
-    >>> quote_network(table, independent=False)["larger_class"], quote_network(table, False)["sensitivity_less_specificity"]
+    >>> numbers = quote_network(table, independent=False)
+    >>> numbers["larger_class"], numbers["sensitivity_less_specificity"]
     ('90 %', '-1.00')
     """
     numbers: dict[str, object] = {}

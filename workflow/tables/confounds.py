@@ -60,7 +60,8 @@ def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, objec
     -------
     dict
         Means, as ``confounds_<option>_<method>_<measure>``; ``confounds_n_splits``; and what removing does to the area
-        under the ROC curve on the same splits, ``confounds_<option>_less_<the same splits>_<method>`` with ``_interval``.
+        under the ROC curve on the same splits, ``confounds_<option>_less_<the same splits>_<method>`` with
+        ``_interval``.
     """
     numbers: dict[str, object] = {"confounds_n_splits": parameters["n_splits"]}
     for option, scores in table.groupby("option", sort=False):
