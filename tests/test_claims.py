@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gcamccl_core.model.scores import compare_paired, judge_chance, summarise
+from gcamccl_core.model.scores import compare_paired, judge_chance
 from workflow.assemble import glued_numbers
 
 ROOT = Path(__file__).parent.parent
