@@ -138,7 +138,7 @@ def test_sensitivity_and_specificity_differ_where_the_page_says_so(task, sign):
     ours = pd.read_csv(RESULTS / f"classification_{task}.csv").query("method == @OURS")
     both = pd.concat([ours.assign(method=name, recall=ours[name]) for name in ("sensitivity", "specificity")])
     row = compare_paired(both, "sensitivity", "recall").iloc[0]
-    assert sign == (row["low"] > 0) - (row["high"] < 0)
+    assert sign == int(row["low"] > 0) - int(row["high"] < 0)
 
 
 def test_on_sex_the_network_calls_nobody_female():
