@@ -10,7 +10,9 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from small_cohorts import planted_cohort
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from gcamccl_core.data.manifest import UnavailableError
 from gcamccl_core.data.sources import open_cohort
@@ -19,7 +21,7 @@ from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import MEASURES, compare_paired, summarise
 from gcamccl_core.provenance import fingerprint, hash_data, versions
 from gcamccl_core.store import TABLE, cached
-from workflow import results
+from workflow import cohorts, results
 from workflow.naming import signed
 from workflow.tables import classification
 from workflow.units import Made, run_units
@@ -433,6 +435,20 @@ def test_units_come_back_in_their_order_however_long_each_takes(jobs):
 def test_a_fault_in_a_unit_is_not_swallowed():
     with pytest.raises(ZeroDivisionError):
         run_units(partial(divmod, 1), [1, 0, 2], 1)
+
+
+def test_cohorts_are_opened_on_one_thread(monkeypatch):
+    """Or the same seed would give another cohort, in its last bits, to a run with another number of jobs."""
+    threads = []
+
+    def look(**source):
+        threads.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return xr.Dataset()
+
+    monkeypatch.setattr(cohorts, "open_cohort", look)
+    with threadpool_limits(2):
+        cohorts.open_once.__wrapped__(cohort="simulated", seed=0)
+    assert set(threads) == {1}
 
 
 def test_every_stored_table_has_its_stamp():
