@@ -62,6 +62,9 @@ CATALOGUE: dict[str, Parameter] = {
         str, "who may be on both sides of a split", ("groups", "subjects", "leave one group out")
     ),
     "confounds": Parameter(str, "what to remove from the views by the training part: names, commas"),
+    "agreement": Parameter(float, "weight of the agreement term, if the folds do not do without", bounds=(0.0, 1000.0)),
+    "lead": Parameter(str, "the view whose features are held against all views together; empty: the image"),
+    "false_discoveries": Parameter(float, "bound on the expected share of false ones selected", bounds=(0.001, 0.5)),
     "n_regions": Parameter(int, "how many regions the small networks see", bounds=(20, 264)),
     "run_folder": Parameter(str, "where models, maps and figures are kept"),
     "method": Parameter(str, "which activation map to select from", METHODS),

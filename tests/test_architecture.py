@@ -4,7 +4,8 @@ import matplotlib as mpl
 import pytest
 from matplotlib.patches import Circle, FancyBboxPatch, Rectangle
 
-from gcamccl_core.model.networks import CollaborativeNet, describe
+from gcamccl_core.model.layer_table import describe
+from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.report.architecture import alt_architecture, draw_architecture
 from gcamccl_core.report.publishing import render_png
 from gcamccl_core.report.style import new_figure
@@ -113,3 +114,10 @@ def test_alt_text_says_shapes_and_parameters(net):
     assert f"{count:,} parameters" in alt
     assert ("agreement" in alt) == (len(net.views) > 1)
     assert f"{net.n_classes} logits" in alt
+
+
+def test_other_pathways_are_refused_by_name():
+    net = CollaborativeNet({"fc": (40, 40), "snp": (80,)}, pathways={"snp": ["linear"]})
+    for draw in (draw_architecture, alt_architecture):
+        with pytest.raises(ValueError, match="the figure draws ConvNets alone, and this network has snp: linear"):
+            draw(net)

@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from small_cohorts import planted_cohort, same_weights
 
 from gcamccl_core.maps.activation import compute_maps
+from gcamccl_core.model import training
 from gcamccl_core.model.columns import View, locate_views, read_views
 from gcamccl_core.model.comparators import flatten_views
 from gcamccl_core.model.estimator import GCAMCCLClassifier
@@ -42,7 +43,9 @@ def one_thread():
 
 
 def quick(views=VIEWS, **changes):
-    return GCAMCCLClassifier(**{"views": views, "epochs": 2, "learning_rate": 1e-3, "batch_size": 8, **changes})
+    return GCAMCCLClassifier(
+        **{"views": views, "recipe": "demo", "epochs": 2, "learning_rate": 1e-3, "batch_size": 8, **changes}
+    )
 
 
 def labelled(n_classes=2, **changes):
@@ -73,7 +76,9 @@ def model(table, words):
 
 
 # scikit-learn's own checks, on one vector view; none is expected to fail
-@parametrize_with_checks([GCAMCCLClassifier(epochs=4, learning_rate=1e-2, batch_size=8)])
+@parametrize_with_checks(
+    [GCAMCCLClassifier(), GCAMCCLClassifier(recipe="demo", epochs=4, learning_rate=1e-2, batch_size=8)]
+)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -105,6 +110,38 @@ def test_it_is_the_training_that_it_wraps(cohort):
     by_hand = fit(cohort, model.fitted_.split, recipe, seed=3, progress=False)
     assert same_weights(model.fitted_, by_hand)
     np.testing.assert_allclose(model.predict_proba(table), by_hand.predict_proba(cohort), rtol=1e-5)
+
+
+def test_the_default_is_the_recommended_recipe(cohort):
+    table, label = flatten_views(cohort), cohort["label"].to_numpy()
+    model = GCAMCCLClassifier(VIEWS, random_state=3).fit(table, label)
+    by_hand = fit(cohort, model.fitted_.split, Recipe.recommended(), seed=3, progress=False)
+    assert same_weights(model.fitted_, by_hand)
+    assert model.n_iter_ == 0
+    assert len(model.fitted_.split.train) == len(label)  # it sets no rows aside
+    np.testing.assert_allclose(model.predict_proba(table), by_hand.predict_proba(cohort), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["epochs", "learning_rate", "batch_size", "dropout"])
+def test_values_that_would_change_nothing_are_refused(table, words, name):
+    with pytest.raises(ValueError, match=f"{name} would change nothing"):
+        GCAMCCLClassifier(VIEWS, **{name: 1}).fit(table, words)
+    GCAMCCLClassifier({"snp": VIEWS["snp"]}, agreement=0.5).fit(table, words)
+
+
+def test_maps_of_the_default_can_be_computed(table, words):
+    model = GCAMCCLClassifier(VIEWS).fit(table, words)
+    maps = compute_maps(model.fitted_.net, model.to_cohort(table[:4]), subjects=range(4), progress=False)
+    assert maps["map_method"].to_numpy().tolist() == ["gradient", "gradient_x_input", "class_contrast"]
+
+
+def test_groups_reach_the_folds_of_the_linear_pathways(table, words, monkeypatch):
+    asked = []
+    fit_additive = training.fit_additive
+    monkeypatch.setattr(training, "fit_additive", lambda *args: asked.append(args[-1]) or fit_additive(*args))
+    groups = np.repeat(np.arange(12), 6)
+    model = GCAMCCLClassifier(VIEWS).fit(table, words, groups=groups)
+    assert asked[0].tolist() == groups[model.fitted_.split.train].astype(str).tolist()
 
 
 def test_learns_what_was_planted():
@@ -360,7 +397,7 @@ def test_forms_of_columns_that_mean_the_same():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"recipe": "best"}, "recipe must be 'demo', 'paper' or a Recipe, got 'best'"),
+        ({"recipe": "best"}, "recipe must be .*'recommended'.* or a Recipe, got 'best'"),
         ({"recipe": Recipe.features("dcl")}, "fusion='dcl' trains no classifier"),
         ({"epochs": 0}, "epochs must be at least 1, got 0"),
         ({"dropout": 1.0}, "dropout must be from 0 to below 1"),

@@ -47,9 +47,10 @@ def fitted(cohort, split):
     "recipe",
     [
         dataclasses.replace(RECIPE, epochs=40, learning_rate=1e-4),
+        Recipe.recommended(image=("convolution", "linear"), epochs=40, patience=None),
         Recipe.features("dcl", epochs=60, batch_size=16, patience=None),
     ],
-    ids=["collaborative", "dcl"],
+    ids=["collaborative", "beside linear pathways", "dcl"],
 )
 @pytest.mark.filterwarnings("ignore:14 subjects are fewer than eight times:UserWarning")
 def test_killed_training_resumes_bit_for_bit(cohort, split, recipe, tmp_path):

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import nll_loss, one_hot
 
 from gcamccl_core.model.losses import fusion_terms
-from gcamccl_core.model.networks import CollaborativeNet, fused_log_proba
+from gcamccl_core.model.networks import CollaborativeNet
+from gcamccl_core.model.pathways import LinearPathway
 from gcamccl_core.model.recipe import Recipe
 
 Part = tuple[dict[str, Tensor], Tensor]  # prepared inputs by view, and class numbers, of the same subjects
@@ -59,12 +60,34 @@ class Training:
         Of the order of the subjects.
     n_labels : int
         How many classes the label has.
+    linear : mapping of str to Tensor (n_train, n_classes), optional
+        If the network has fitted linear pathways, which stand: by view, what they say of training subjects whom they
+        have not seen. The other pathways learn to add to that, since to what a fit says of its own subjects there is
+        nothing to add. The network as it comes is then epoch 0, and may be selected.
+    agreement : float, optional
+        Weight of the second term of Eq. 12, if another than the recipe's was chosen for the linear pathways.
     """
 
-    def __init__(self, net: CollaborativeNet, recipe: Recipe, seed: int, n_labels: int = 2) -> None:
-        self.net, self.recipe, self.n_labels = net, recipe, n_labels
-        self.optimiser = torch.optim.SGD(
-            net.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum, fused=True
+    def __init__(
+        self,
+        net: CollaborativeNet,
+        recipe: Recipe,
+        seed: int,
+        n_labels: int = 2,
+        linear: Mapping[str, Tensor] | None = None,
+        agreement: float | None = None,
+    ) -> None:
+        self.net, self.recipe, self.n_labels, self.linear = net, recipe, n_labels, linear
+        self.agreement = recipe.agreement if agreement is None else agreement
+        fitted = {
+            parameter for path in net.modules() if isinstance(path, LinearPathway) for parameter in path.parameters()
+        }
+        self.trained = {name: each for name, each in net.named_parameters() if each not in fitted}
+        self.optimiser = torch.optim.SGD(  # of a parameter that is none, where there is nothing to train
+            list(self.trained.values()) or [torch.zeros(0)],
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            fused=True,
         )
         self.shuffling = torch.Generator().manual_seed(seed)
         self.epoch = 0
@@ -75,9 +98,27 @@ class Training:
 
     @property
     def finished(self) -> bool:
-        """Whether the last epoch is reached, or patience is at its end."""
+        """Whether the last epoch is reached, or patience is at its end, or there is nothing to train."""
+        if not self.trained:
+            return True
         waited = self.epoch - self.selected[self.recipe.select]
         return self.epoch >= self.recipe.epochs or (self.recipe.patience is not None and waited >= self.recipe.patience)
+
+    def record_start(self, train: Part, validation: Part) -> None:
+        """Record what fitted linear pathways say before the first epoch, as epoch 0.
+
+        Parameters
+        ----------
+        train, validation : Part
+            As in :meth:`run_epoch`; an empty validation part leaves epoch 0 for the chosen one, as there is no other
+            for want of a judge.
+        """
+        assert self.linear is not None
+        self._record("train", dict(self.linear), train[1])
+        if len(validation[1]):
+            self._judge(validation)
+        else:  # nobody to choose an epoch by, and none to choose
+            self.weights = dict.fromkeys(self.recipe.rules, self.net.state_dict())
 
     def run_epoch(self, train: Part, validation: Part) -> None:
         """Train on every subject once, then look at the validation part and keep the weights if they are the best.
@@ -90,6 +131,9 @@ class Training:
         self.epoch += 1
         logits, target = self._train(*train)
         self._record("train", logits, target)
+        self._judge(validation)
+
+    def _judge(self, validation: Part) -> None:
         self._record("validation", predict_logits(self.net, validation[0]), validation[1])
         for rule in self.recipe.rules:
             value = self.history[-1][rule]
@@ -107,10 +151,11 @@ class Training:
         seen = []
         for batch in batches:
             with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
-                outputs = self.net(_pick(inputs, batch))
+                linear = None if self.linear is None else _pick(self.linear, batch)
+                outputs = self.net(_pick(inputs, batch), linear)
             logits = {view: each.float() for view, each in outputs.items()}
             fit, agreement = self._terms(logits, target[batch])
-            loss = fit + self.recipe.agreement * agreement
+            loss = fit + self.agreement * agreement
             self.optimiser.zero_grad(set_to_none=True)
             loss.backward()
             self.optimiser.step()
@@ -136,10 +181,10 @@ class Training:
             fit *= self.recipe.batch_size / len(target)
         cross_entropy = accuracy = None  # of a classifier, which DCL and DCCA have none of
         if self.recipe.fusion == "collaborative":
-            log_proba = fused_log_proba(logits, self.recipe.output)
+            log_proba = self.net.fuse(logits)
             cross_entropy = nll_loss(log_proba, target).item()
             accuracy = (log_proba.argmax(dim=1) == target).double().mean().item()
-        loss = fit + self.recipe.agreement * agreement
+        loss = fit + self.agreement * agreement
         if not all(math.isfinite(value) for value in (loss, cross_entropy or 0.0)):
             raise FloatingPointError(
                 f"the {part} loss is no longer finite in epoch {self.epoch}; lower learning_rate "
@@ -154,7 +199,7 @@ class Training:
         tensors |= {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
         tensors |= {
             f"momentum/{name}": self.optimiser.state[parameter]["momentum_buffer"]
-            for name, parameter in self.net.named_parameters()
+            for name, parameter in self.trained.items()
         }
         for rule, weights in self.weights.items():
             tensors |= {f"{rule}/{name}": tensor for name, tensor in weights.items()}
@@ -168,7 +213,7 @@ class Training:
             group, name = path.split("/", 1)
             groups.setdefault(group, {})[name] = tensor
         self.net.load_state_dict(groups["net"])
-        for name, parameter in self.net.named_parameters():
+        for name, parameter in self.trained.items():
             # laid out in memory like the parameter, as the optimiser itself would have made it
             buffer = torch.empty_like(parameter).copy_(groups["momentum"][name])
             self.optimiser.state[parameter]["momentum_buffer"] = buffer

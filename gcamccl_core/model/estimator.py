@@ -22,11 +22,10 @@ from gcamccl_core.model.classifier_files import plain, read_classifier, write_cl
 from gcamccl_core.model.columns import View, build_cohort, read_views
 from gcamccl_core.model.epochs import predict_logits
 from gcamccl_core.model.holdout import hold_out
-from gcamccl_core.model.networks import fused_log_proba
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.training import fit
 
-RECIPES = {"demo": Recipe.demo, "paper": Recipe.paper}
+RECIPES = {"recommended": Recipe.recommended, "demo": Recipe.demo, "paper": Recipe.paper}
 OVERRIDES = ("epochs", "learning_rate", "batch_size", "dropout", "agreement")
 
 
@@ -38,12 +37,13 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
     views : mapping of str to View, optional
         Which columns of X are which view; bare columns, as in ``{"thickness": (0, 68)}``, are a vector of measures.
         Columns in no view are left out. None: one vector, "features", of all columns.
-    recipe : {"demo", "paper"} or Recipe
-        How to train.
+    recipe : {"recommended", "demo", "paper"} or Recipe
+        How to train; the published network by the last two.
     epochs, learning_rate, batch_size, dropout, agreement : optional
-        Replace the recipe's value, so that each can be tuned; see :class:`.Recipe`.
+        Replace the recipe's value, so that each can be tuned; see :class:`.Recipe`. The recommended recipe, which has
+        no epochs, knows ``agreement`` alone.
     validation_fraction : float
-        Share of the rows given to ``fit`` that is set aside to choose the epoch by.
+        Share of the rows given to ``fit`` that is set aside to choose the epoch by, if the recipe has epochs.
     random_state : int, RandomState or None
         Of that division, first weights, dropout and order; torch's own generator is left as it was.
     progress : bool
@@ -58,7 +58,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
     views_ : dict of str to View
         The views that it was fitted with.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained; 0 of the recommended recipe, whose pathways are fitted at once.
     n_features_in_, feature_names_in_
         Number of columns, and their names if X was a DataFrame with names.
 
@@ -68,7 +68,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
     >>> from gcamccl_core.model.comparators import flatten_views
     >>> cohort = simulate_cohort(n_subjects=80, seed=0)
     >>> X, y = flatten_views(cohort, views=["snp"])[cohort["label"] >= 0], cohort["label"][cohort["label"] >= 0]
-    >>> model = GCAMCCLClassifier({"snp": View(750, kind="genotype")}, epochs=1).fit(X, y)
+    >>> model = GCAMCCLClassifier({"snp": View(750, kind="genotype")}).fit(X, y)
     >>> model.predict_proba(X).shape, model.classes_.tolist()
     ((32, 2), [0, 1])
     """
@@ -76,7 +76,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
     def __init__(
         self,
         views: Mapping[str, Any] | None = None,
-        recipe: str | Recipe = "demo",
+        recipe: str | Recipe = "recommended",
         epochs: int | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
@@ -104,7 +104,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
     def fit(self, X: Any, y: Any, groups: Any = None) -> GCAMCCLClassifier:  # noqa: N803 - scikit-learn's name
-        """Train on the rows given, a part of which chooses the epoch.
+        """Train on the rows given, a part of which chooses the epoch if the recipe has any.
 
         Parameters
         ----------
@@ -113,7 +113,8 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         y : array of shape (n,)
             Labels of two classes or more: words, whole numbers or truth values.
         groups : array of shape (n,), optional
-            Sites or families, kept whole when rows are set aside; in a cross-validation, ``params={"groups": groups}``.
+            Sites or families, kept whole when rows are set aside and in folds; in a cross-validation,
+            ``params={"groups": groups}``.
 
         Raises
         ------
@@ -138,8 +139,13 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
             if pd.isna(groups).any():
                 raise ValueError("groups holds missing values; give each such row a group of its own")
         seed = _seed(self.random_state)
-        train, validation = hold_out(label, self.validation_fraction, seed, self.classes_.tolist(), groups)
+        if recipe.has_epochs:
+            train, validation = hold_out(label, self.validation_fraction, seed, self.classes_.tolist(), groups)
+        else:  # nothing is chosen by rows that were set aside
+            train, validation = np.arange(len(label)), np.array([], dtype=int)
         cohort = self._build(X, subjects, label)
+        if groups is not None:
+            cohort["group"] = ("subject", np.asarray(groups).astype(str))
         split = Split(train, validation, np.array([], dtype=int))
         self.fitted_ = fit(cohort, split, recipe, seed, progress=self.progress)
         self.n_iter_ = int(self.fitted_.history["epoch"].max())
@@ -151,7 +157,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[best]
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Class probabilities, averaged over the views: shape (n, n_classes), columns as in ``classes_``."""
+        """Class probabilities, fused over the views: shape (n, n_classes), columns as in ``classes_``."""
         return np.exp(self._log_proba(X))
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -180,7 +186,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         Examples
         --------
         >>> X, y = np.random.default_rng(0).normal(size=(20, 60)), ["low", "high"] * 10
-        >>> cohort = GCAMCCLClassifier(epochs=1).fit(X, y).to_cohort(X[:5], y[:5])
+        >>> cohort = GCAMCCLClassifier().fit(X, y).to_cohort(X[:5], y[:5])
         >>> cohort["features"].shape, cohort["label"].to_numpy().tolist(), cohort["label"].attrs["classes"]
         ((5, 60), [1, 0, 1, 0, 1], ['high', 'low'])
         """
@@ -221,7 +227,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         >>> import tempfile
         >>> X, y = np.random.default_rng(0).normal(size=(20, 60)), ["low", "high"] * 10
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = GCAMCCLClassifier(epochs=1).fit(X, y).save(folder)
+        ...     path = GCAMCCLClassifier().fit(X, y).save(folder)
         ...     GCAMCCLClassifier.load(path).predict(X).shape
         (20,)
         """
@@ -258,6 +264,12 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         if recipe.fusion != "collaborative":
             raise ValueError(f"a recipe with fusion={recipe.fusion!r} trains no classifier; use 'collaborative'")
         changes = {name: plain(getattr(self, name)) for name in OVERRIDES if getattr(self, name) is not None}
+        idle = sorted(set(changes) - {"agreement"})
+        if idle and not recipe.has_epochs:
+            raise ValueError(
+                f"{name_some(idle)} would change nothing: the recipe has linear pathways alone, which have no epochs; "
+                "leave them at None, or take recipe='demo'"
+            )
         return replace(recipe, **changes)
 
     def _in_order(self, X: Any) -> Any:  # noqa: N803
@@ -277,7 +289,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         cohort = self.to_cohort(X)
         net = self.fitted_.net
         logits = predict_logits(net, net.prepare(cohort))
-        return fused_log_proba({view: each.double() for view, each in logits.items()}, net.output).cpu().numpy()
+        return net.fuse({view: each.double() for view, each in logits.items()}).detach().cpu().numpy()
 
 
 def _subject_names(X: Any) -> list[str] | None:  # noqa: N803

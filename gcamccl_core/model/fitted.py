@@ -14,7 +14,7 @@ import xarray as xr
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.cohort import Split
 from gcamccl_core.model.epochs import HISTORY_COLUMNS, predict_logits
-from gcamccl_core.model.networks import CollaborativeNet, fused_log_proba, load_net, save_net
+from gcamccl_core.model.networks import CollaborativeNet, load_net, save_net
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.provenance import write_json
 
@@ -30,15 +30,19 @@ class Fitted:
     nets : dict of str to CollaborativeNet
         In eval mode, at the epoch that each rule selects: ``"cross_entropy"`` and ``"loss"``, see :class:`.Recipe`.
     selected : dict of str to int
-        Those epochs, counted from 1.
+        Those epochs, counted from 1; 0 is what fitted linear pathways say before the first.
     history : pandas.DataFrame
         One row per epoch and part (``"train"``, ``"validation"``): ``loss``, its terms ``fit`` and ``agreement``,
         ``cross_entropy`` and ``accuracy`` of the fused prediction (missing with DCL and DCCA, which predict none).
-        Training rows are as seen while training, with dropout.
+        Training rows are as seen while training, with dropout; of epoch 0, by fits that had not seen the subject.
     recipe, split, seed
         What it was trained with.
     classes : list of str
         Names of the classes.
+    linear : dict of str to dict, optional
+        Of linear pathways: by view, the ``exponent`` of the gates and the ``penalty`` that were chosen.
+    agreement : float, optional
+        Of linear pathways: the weight of the second term of Eq. 12 that was chosen, the recipe's or 0.
     """
 
     nets: dict[str, CollaborativeNet]
@@ -48,6 +52,8 @@ class Fitted:
     split: Split
     seed: int
     classes: list[str]
+    linear: dict[str, dict[str, float]] | None = None
+    agreement: float | None = None
 
     @property
     def net(self) -> CollaborativeNet:
@@ -63,7 +69,7 @@ class Fitted:
     def predict_proba(
         self, cohort: xr.Dataset, subjects: Sequence[int] | np.ndarray | None = None, views: Sequence[str] | None = None
     ) -> pd.DataFrame:
-        """Class probabilities, averaged over the views.
+        """Class probabilities, fused over the views.
 
         Parameters
         ----------
@@ -72,7 +78,7 @@ class Fitted:
         subjects : array of int, optional
             Positions along ``subject``; all if None.
         views : sequence of str, optional
-            The views to average; all if None.
+            The views to fuse; all if None.
 
         Returns
         -------
@@ -92,7 +98,7 @@ class Fitted:
             raise ValueError(f"the network has no view {name_some(sorted(unknown))}; it has {name_some(logits)}")
         chosen = {view: logits[view] for view in views or logits}
         ids = cohort["subject"].to_numpy() if subjects is None else cohort["subject"].to_numpy()[np.asarray(subjects)]
-        proba = fused_log_proba(chosen, self.net.output).exp().cpu().numpy()
+        proba = self.net.fuse(chosen).exp().cpu().numpy()
         return pd.DataFrame(proba, index=pd.Index(ids, name="subject"), columns=self.classes)
 
     def features(self, cohort: xr.Dataset, subjects: Sequence[int] | np.ndarray | None = None) -> pd.DataFrame:
@@ -130,10 +136,14 @@ def save_fitted(fitted: Fitted, folder: Path, made: dict[str, object]) -> None:
     for rule, net in fitted.nets.items():
         save_net(net, folder / f"{rule}.safetensors")
     history = fitted.history.to_dict("records")
-    write_json(
-        folder / SUMMARY,
-        {"stamp": made, "selected": fitted.selected, "classes": fitted.classes, "history": history},
-    )
+    held = {
+        "selected": fitted.selected,
+        "classes": fitted.classes,
+        "history": history,
+        "linear": fitted.linear,
+        "agreement": fitted.agreement,
+    }
+    write_json(folder / SUMMARY, {"stamp": made, **held})
 
 
 def load_fitted(folder: Path, recipe: Recipe, split: Split, seed: int) -> Fitted:
@@ -148,6 +158,7 @@ def load_fitted(folder: Path, recipe: Recipe, split: Split, seed: int) -> Fitted
     try:
         summary = json.loads((folder / SUMMARY).read_text())
         history, selected, classes = pd.DataFrame(summary["history"]), summary["selected"], summary["classes"]
+        linear, agreement = summary["linear"], summary["agreement"]
     except (ValueError, KeyError) as fault:
         raise ValueError(f"{folder / SUMMARY} is truncated or not ours; delete its folder and train anew") from fault
-    return Fitted(nets, selected, history[HISTORY_COLUMNS], recipe, split, seed, classes)
+    return Fitted(nets, selected, history[HISTORY_COLUMNS], recipe, split, seed, classes, linear, agreement)

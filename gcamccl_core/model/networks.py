@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor, nn
@@ -18,9 +15,11 @@ from torch.nn.functional import logsigmoid
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.model.blocks import FEATURES, build_encoder
 from gcamccl_core.model.checkpoint import read_tensors, write_tensors
+from gcamccl_core.model.pathways import Standardisation, build_pathways, choose_pathways, silent
 from gcamccl_core.model.scaling import Scaling
 
 OUTPUTS = ("softmax", "sigmoid")
+COMBINATIONS = ("mean", "confidence")
 
 
 class CollaborativeNet(nn.Module):
@@ -29,6 +28,8 @@ class CollaborativeNet(nn.Module):
     Every view ends in 64 features and ``n_classes`` logits; the views' logits are the collaborative layer. A kernel
     or pool that does not fit a smaller input shrinks until two of its windows fit side by side, since a layer of a
     single position has nothing to map.
+
+    As an option, other pathways stand beside or in place of a view's ConvNet; the logits of a view's pathways add up.
 
     Parameters
     ----------
@@ -41,6 +42,16 @@ class CollaborativeNet(nn.Module):
         Share of the activations dropped in the middle layers; 0.2 in Table II.
     output : {"softmax", "sigmoid"}
         How logits become probabilities: over the classes (section II-D) or class by class (Table II).
+    pathways : mapping of str to sequence of str, optional
+        By view, some of ``"convolution"`` (Table IV, and all that a view has if it is not named here), ``"linear"``
+        (:class:`.LinearPathway`) and, for an image, ``"rows"`` (:class:`.RowPathway`) or, for a vector, ``"blocks"``
+        (:class:`.BlockPathway`).
+    combine : {"mean", "confidence"}
+        How the views' predictions become one: the mean of their probabilities, or the softmax of their logits'
+        sum, each weighed by the view's confidence, with an offset per class; :func:`.fit_additive` learns both, and
+        until then confidence is 1 and offset 0.
+    blocks : mapping of str to sequence of int, optional
+        By vector, the sizes of the blocks that its pathway of that name sees; every feature by itself if not given.
 
     Raises
     ------
@@ -56,12 +67,18 @@ class CollaborativeNet(nn.Module):
     ('conv3', 'conv2')
     """
 
+    confidence: Tensor  # both only of a network that combines by confidence
+    offset: Tensor
+
     def __init__(
         self,
         views: Mapping[str, Sequence[int]],
         n_classes: int = 2,
         dropout: float = 0.2,
         output: str = "softmax",
+        pathways: Mapping[str, Sequence[str]] | None = None,
+        combine: str = "mean",
+        blocks: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         if not views:
@@ -72,38 +89,125 @@ class CollaborativeNet(nn.Module):
             raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
         if output not in OUTPUTS:
             raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+        if combine not in COMBINATIONS or (combine == "confidence" and output != "softmax"):
+            allowed = COMBINATIONS if output == "softmax" else ("mean",)
+            raise ValueError(f"combine must be {' or '.join(allowed)} with output={output!r}, got {combine!r}")
         self.views = {name: tuple(int(size) for size in shape) for name, shape in views.items()}
-        self.n_classes, self.dropout, self.output = n_classes, dropout, output
+        self.n_classes, self.dropout, self.output, self.combine = n_classes, dropout, output, combine
+        self.blocks = {view: list(map(int, sizes)) for view, sizes in (blocks or {}).items()}
+        self.pathway_names = choose_pathways(self.views, pathways or {}, self.blocks)
         self.encoders, self.heads, self.scalings = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
+        self.pathways = nn.ModuleDict()
         for name, shape in self.views.items():
-            self.encoders[name] = build_encoder(name, shape, dropout)
-            self.heads[name] = nn.Linear(FEATURES, n_classes)
+            if "convolution" in self.pathway_names[name]:
+                self.encoders[name] = build_encoder(name, shape, dropout)
+                head = nn.Linear(FEATURES, n_classes)
+                self.heads[name] = silent(head) if "linear" in self.pathway_names[name] else head
             self.scalings[name] = Scaling(shape)
+        for name, names in self.pathway_names.items():  # afterwards, so that ConvNets start alike whatever stands by
+            beside = build_pathways(names, self.views[name], n_classes, dropout, self.blocks.get(name))
+            if len(beside):
+                self.pathways[name] = beside
+        if combine == "confidence":
+            self.register_buffer("confidence", torch.ones(len(self.views)))
+            self.register_buffer("offset", torch.zeros(n_classes))
         # images train faster with their channels last; vectors stay as they are (torch's stubs lack this overload)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def layer_names(self, view: str) -> list[str]:
-        """Names of a view's blocks, first to last."""
-        return [name for name, _ in self.encoders[self._known(view)].named_children()]
+        """Names of the blocks of a view's ConvNet, first to last; none if it has no ConvNet."""
+        return [name for name, _ in self.encoders[view].named_children()] if self._known(view) in self.encoders else []
 
     def default_layer(self, view: str) -> str:
-        """Name of the last block whose output still has spatial extent: f_conv3 and s_conv2 in Table IV."""
+        """Name of the last block whose output still has spatial extent: f_conv3 and s_conv2 in Table IV.
+
+        Raises
+        ------
+        ValueError
+            If the view has no ConvNet.
+        """
+        if not self.layer_names(view):
+            raise ValueError(
+                f"view '{view}' has no convolution, but {name_some(self.pathway_names[view])}: no layer to map"
+            )
         return self.layer_names(view)[-2]
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def beside(self, view: str) -> dict[str, nn.Module]:
+        """Pathways of a view beside its ConvNet, or in its place, by name."""
+        return dict(self.pathways[view].named_children()) if self._known(view) in self.pathways else {}
+
+    def layer(self, view: str, name: str) -> nn.Module:
+        """One block of a view's ConvNet by its name, its ``"head"``, or another pathway."""
+        if name == "head":
+            return self.heads[view]
+        if name in self.layer_names(view):
+            return self.encoders[view].get_submodule(name)
+        return self.pathways[view].get_submodule(name)
+
+    def forward(self, inputs: Mapping[str, Tensor], linear: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
         """Logits of every view.
 
         Parameters
         ----------
         inputs : mapping of str to Tensor
             Every view, prepared: shape (n, 1, side, side) or (n, 1, length).
+        linear : mapping of str to Tensor, optional
+            By view, logits to take in place of the linear pathway's: of fits that had not seen these subjects.
 
         Returns
         -------
         dict of str to Tensor
             Logits, shape (n, n_classes), by view.
         """
-        return {view: self.heads[view](self._encode(view, inputs)) for view in self.views}
+        return {view: self.logits_of(view, inputs[view], (linear or {}).get(view)) for view in self.views}
+
+    def logits_of(self, view: str, values: Tensor, linear: Tensor | None = None) -> Tensor:
+        """Logits of one view, the sum of its ConvNet's and of the pathways' beside it.
+
+        Parameters
+        ----------
+        view : str
+            Which.
+        values : Tensor of shape (n, 1, *view shape)
+            As :meth:`prepare` makes them.
+        linear : Tensor of shape (n, n_classes), optional
+            What the linear pathway says of these values, where it has been worked out already; as in :meth:`forward`.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes)
+
+        Raises
+        ------
+        KeyError
+            If the net has no such view.
+        """
+        parts = [self.heads[view](self.encoders[view](values).flatten(1))] if view in self.encoders else []
+        for name, path in self.beside(view).items():
+            parts.append(linear if name == "linear" and linear is not None else path(values))
+        return parts[0] if len(parts) == 1 else torch.stack(parts).sum(dim=0)
+
+    def fuse(self, logits: Mapping[str, Tensor]) -> Tensor:
+        r"""Logarithms of the fused class probabilities, shape (n, n_classes), of all views' logits or of some.
+
+        Confidence and offset were learnt for all views together; one of several by itself is taken at its own word.
+
+        Parameters
+        ----------
+        logits : mapping of str to Tensor
+            By view, shape (n, n_classes), as of :meth:`logits_of`.
+
+        Returns
+        -------
+        Tensor of shape (n, n_classes)
+            With ``combine="confidence"`` the log-softmax of :math:`a + \sum_v \beta_v y_v`, otherwise
+            :func:`fused_log_proba`.
+        """
+        if self.combine == "mean" or len(logits) == 1 < len(self.views):
+            return fused_log_proba(logits, self.output)
+        weights = dict(zip(self.views, self.confidence, strict=True))
+        weighed = torch.stack([weights[view] * each for view, each in logits.items()])
+        return (self.offset + weighed.sum(dim=0)).log_softmax(dim=1)
 
     def features(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Flattened features of every view (f_flatten and s_flatten in Table IV), shape (n, 64), by view.
@@ -112,18 +216,22 @@ class CollaborativeNet(nn.Module):
         ----------
         inputs : mapping of str to Tensor
             As in :meth:`forward`.
-        """
-        return {view: self._encode(view, inputs) for view in self.views}
 
-    def _encode(self, view: str, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self.encoders[view](inputs[view]).flatten(1)
+        Raises
+        ------
+        ValueError
+            If a view has no ConvNet.
+        """
+        for view in self.views:
+            self.default_layer(view)  # says so where there is none
+        return {view: self.encoders[view](inputs[view]).flatten(1) for view in self.views}
 
     def predict_proba(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Fused prediction: the mean over views of their class probabilities, shape (n, n_classes).
+        """Fused prediction, shape (n, n_classes): the views' mean probabilities, or what ``combine`` says instead.
 
         Sigmoid outputs are divided by their sum over the classes first, so that rows sum to 1 either way.
         """
-        return fused_log_proba(self(inputs), self.output).exp()
+        return self.fuse(self(inputs)).exp()
 
     def fit_scaling(self, cohort: xr.Dataset, subjects: Sequence[int] | np.ndarray) -> CollaborativeNet:
         """Learn from the training subjects how to scale each view, see :class:`.Scaling`.
@@ -143,6 +251,15 @@ class CollaborativeNet(nn.Module):
         for name, scaling in self.scalings.items():
             assert isinstance(scaling, Scaling)
             scaling.fit(self._take(cohort, name, subjects))
+        return self
+
+    def fit_standardisations(self, inputs: Mapping[str, Tensor]) -> CollaborativeNet:
+        """Learn from the training subjects' prepared inputs how other pathways than the ConvNet standardise them."""
+        for view in self.views:
+            for path in self.beside(view).values():
+                for part in path.modules():
+                    if isinstance(part, Standardisation):
+                        part.fit(inputs[view])
         return self
 
     def prepare(self, cohort: xr.Dataset, subjects: Sequence[int] | np.ndarray | None = None) -> dict[str, Tensor]:
@@ -197,68 +314,6 @@ def fused_log_proba(logits: Mapping[str, Tensor], output: str = "softmax") -> Te
     return scores.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(logits))
 
 
-def describe(net: CollaborativeNet) -> pd.DataFrame:
-    """Table IV of any network, read off while one subject of zeros passes through it.
-
-    Parameters
-    ----------
-    net : CollaborativeNet
-        Left as it was.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per block and one per classifier: ``view``, ``layer``, ``input_shape`` and ``output_shape`` (tuples that
-        start with ``"b"``, the batch size), ``operation`` (K kernel, P padding, MP max pooling) and ``parameters``.
-
-    Examples
-    --------
-    >>> table = describe(CollaborativeNet({"snp": (750,)}))
-    >>> print(table[["layer", "input_shape", "operation", "parameters"]].to_string(index=False))
-    layer  input_shape     operation  parameters
-    conv1  (b, 1, 750) K, MP = 31, 6         544
-    conv2 (b, 16, 120) K, MP = 31, 6       15968
-    conv3  (b, 32, 15)        K = 15       30912
-     head      (b, 64)        linear         130
-    """
-    probe = copy.deepcopy(net).eval()
-    rows: list[dict[str, object]] = []
-
-    def note(view: str, layer: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        rows.append(
-            {
-                "view": view,
-                "layer": layer,
-                "input_shape": ("b", *inputs[0].shape[1:]),
-                "operation": _operation(module),
-                "output_shape": ("b", *output.shape[1:]),
-                "parameters": sum(parameter.numel() for parameter in module.parameters()),
-            }
-        )
-
-    for view in probe.views:
-        for layer, module in [*probe.encoders[view].named_children(), ("head", probe.heads[view])]:
-            module.register_forward_hook(partial(note, view, layer))
-    device = next(probe.parameters()).device
-    with torch.no_grad():
-        probe({view: torch.zeros(1, 1, *shape, device=device) for view, shape in probe.views.items()})
-    return pd.DataFrame(rows)
-
-
-def _operation(module: nn.Module) -> str:
-    """Write a block in the notation of Table IV."""
-    if not isinstance(module, nn.Sequential):
-        return "linear"
-    sizes: dict[str, int] = {}
-    for part in module:
-        if isinstance(part, nn.Conv1d | nn.Conv2d):
-            sizes |= {"K": part.kernel_size[0], "P": int(part.padding[0])}
-        elif isinstance(part, nn.MaxPool1d | nn.MaxPool2d):
-            sizes |= {"MP": int(part.kernel_size)}  # type: ignore[arg-type]  # one number, as blocks.py gives it
-    used = {name: size for name, size in sizes.items() if size}
-    return f"{', '.join(used)} = {', '.join(map(str, used.values()))}"
-
-
 def save_net(net: CollaborativeNet, path: str | Path) -> Path:
     """Write a network as safetensors, whole or not at all; its arguments travel in the metadata.
 
@@ -269,7 +324,8 @@ def save_net(net: CollaborativeNet, path: str | Path) -> Path:
     path : path
         The file to write or replace, usually ``*.safetensors``.
     """
-    arguments = {name: getattr(net, name) for name in ("views", "n_classes", "dropout", "output")}
+    arguments = {name: getattr(net, name) for name in ("views", "n_classes", "dropout", "output", "combine", "blocks")}
+    arguments["pathways"] = net.pathway_names
     return write_tensors(path, net.state_dict(), {"arguments": arguments})
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gcamccl_core.model.networks import OUTPUTS
+from gcamccl_core.model.networks import COMBINATIONS, OUTPUTS
+from gcamccl_core.model.pathways import PATHWAYS, PUBLISHED
 
 EPOCH_RULES = ("cross_entropy", "loss")
 FUSIONS = ("collaborative", "dcl", "dcca")
@@ -49,6 +50,14 @@ class Recipe:
     precision : {"float32", "bfloat16"}
         Of convolutions and heads while training; weights, losses and predictions are float32 either way. bfloat16 is
         quicker on processors that compute with it, and slower on others.
+    image, vector : tuple of str
+        Pathways of images and of vectors, see :class:`.CollaborativeNet`. Linear pathways are fitted before the first
+        epoch, with or without the agreement term, see :func:`.fit_additive`, and then stand; what they say of
+        training subjects they have not seen is where the others start from. A network of nothing else has no epochs.
+    gates : bool
+        Whether linear pathways give features that tell the classes apart a wider gate, see :func:`.fit_additive`.
+    combine : {"mean", "confidence"}
+        How the views' predictions become one; confidence is learnt with linear pathways of all views.
 
     Raises
     ------
@@ -75,6 +84,10 @@ class Recipe:
     fusion: str = "collaborative"
     latent: int = 2
     precision: str = "float32"
+    image: tuple[str, ...] = PUBLISHED
+    vector: tuple[str, ...] = PUBLISHED
+    gates: bool = True
+    combine: str = "mean"
 
     def __post_init__(self) -> None:
         _refuse_unless(self.epochs >= 1, "epochs", "at least 1", self.epochs)
@@ -89,7 +102,22 @@ class Recipe:
         _refuse_unless(self.patience is None or self.patience >= 1, "patience", "at least 1 or None", self.patience)
         _refuse_unless(self.fusion in FUSIONS, "fusion", " or ".join(FUSIONS), self.fusion)
         _refuse_unless(self.precision in PRECISIONS, "precision", " or ".join(PRECISIONS), self.precision)
+        for name, dimensions in {"image": 2, "vector": 1}.items():
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # JSON gives a list back
+            paths = PATHWAYS[dimensions]
+            known = bool(getattr(self, name)) and set(getattr(self, name)) <= set(paths)
+            _refuse_unless(known, name, f"some of {', '.join(paths)}", getattr(self, name))
+        _refuse_unless(self.combine in COMBINATIONS, "combine", " or ".join(COMBINATIONS), self.combine)
+        linear = ["linear" in self.image, "linear" in self.vector]
+        if any(linear):
+            _refuse_unless(all(linear), "image and vector", "both with a linear pathway or both without", linear)
+            _refuse_unless(self.output == "softmax", "output", "'softmax' with linear pathways", self.output)
+        _refuse_unless(self.combine == "mean" or all(linear), "combine", "'mean' without linear pathways", self.combine)
         if self.fusion != "collaborative":
+            published = self.image == self.vector == PUBLISHED
+            _refuse_unless(
+                published, "image and vector", f"'convolution' with {self.fusion}", (self.image, self.vector)
+            )
             _refuse_unless(self.latent >= 2, "latent", "at least 2", self.latent)
             least = 2 * self.latent
             _refuse_unless(self.batch_size >= least, "batch_size", f"at least twice latent, {least}", self.batch_size)
@@ -99,6 +127,11 @@ class Recipe:
     def rules(self) -> tuple[str, ...]:
         """Rules that can select an epoch: DCL and DCCA predict no class, so they have no cross-entropy."""
         return EPOCH_RULES if self.fusion == "collaborative" else ("loss",)
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether any pathway is trained epoch by epoch; linear ones alone need no validation part either."""
+        return {*self.image, *self.vector} != {"linear"}
 
     @property
     def smallest_batch(self) -> int:
@@ -118,6 +151,11 @@ class Recipe:
         values; who asks for more ``epochs`` will want another ``patience``.
         """
         return cls(**{"epochs": 33, "learning_rate": 1e-4, "patience": 7, **changes})
+
+    @classmethod
+    def recommended(cls, **changes: Any) -> Recipe:
+        """Linear pathways with gates, fused by Eq. 12 and combined by confidence; ``changes`` replace single values."""
+        return cls.demo(**{"image": ("linear",), "vector": ("linear",), "combine": "confidence", **changes})
 
     @classmethod
     def features(cls, fusion: str = "dcl", **changes: Any) -> Recipe:

@@ -12,6 +12,37 @@ from torch import Tensor, nn
 from gcamccl_core.data.checks import name_some
 
 AS_THEY_ARE = ("correlation", "genotype")
+ROUNDING = 1e-6  # relative to a feature's size, or to the spread of the others: below it, nothing varies
+
+
+def center_and_spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every feature over subjects; a spread of 0 where rounding alone varies.
+
+    What is left of a feature after its confounds are removed can be rounding; divided by its spread, it would be as
+    loud as any other, and a new subject's value could be anything.
+
+    Parameters
+    ----------
+    values : array of shape (n, ...)
+        One row per subject.
+
+    Returns
+    -------
+    center, spread : arrays of shape (...)
+        In the precision of the values.
+
+    Examples
+    --------
+    >>> center, spread = center_and_spread(np.array([[0.1, 1, 5], [np.nextafter(0.1, 1), 3, 5]]))
+    >>> center.round(3).tolist(), spread.tolist()
+    ([0.1, 2.0, 5.0], [0.0, 1.0, 0.0])
+    """
+    center = values.mean(axis=0, dtype=np.float64).astype(values.dtype)
+    spread = np.sqrt(np.square(values - center).mean(axis=0))
+    spread[np.ptp(values, axis=0) == 0] = 0  # exact, where rounding of the mean leaves a constant some spread
+    typical = np.median(spread[spread > 0]) if (spread > 0).any() else 0.0
+    spread[spread <= ROUNDING * np.maximum(np.abs(center), typical)] = 0
+    return center, spread
 
 
 class Scaling(nn.Module):

@@ -15,6 +15,7 @@ from tqdm.std import tqdm
 
 from gcamccl_core.data.checks import check_cohort, name_some, view_names
 from gcamccl_core.data.cohort import Split, class_names
+from gcamccl_core.model.additive import fit_additive
 from gcamccl_core.model.checkpoint import read_tensors, write_tensors
 from gcamccl_core.model.epochs import Training
 from gcamccl_core.model.fitted import SUMMARY, Fitted, load_fitted, save_fitted
@@ -144,13 +145,25 @@ def _train(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         n_outputs = len(classes) if recipe.fusion == "collaborative" else recipe.latent
-        net = CollaborativeNet(views, n_outputs, recipe.dropout, recipe.output).fit_scaling(cohort, split.train)
-        training = Training(net, recipe, seed, len(classes))
-        if folder is not None and (folder / CHECKPOINT).is_file():
-            training.restore(*read_tensors(folder / CHECKPOINT))
+        pathways = {name: recipe.image if len(shape) == 2 else recipe.vector for name, shape in views.items()}
+        blocks = {name: gene_blocks(cohort[name]) for name, paths in pathways.items() if "blocks" in paths}
+        net = CollaborativeNet(
+            views, n_outputs, recipe.dropout, recipe.output, pathways, recipe.combine, blocks
+        ).fit_scaling(cohort, split.train)
         train, validation = (
             (net.prepare(cohort, part), torch.from_numpy(label[part])) for part in (split.train, split.validation)
         )
+        linear = None
+        if "linear" in recipe.image:
+            groups = _groups_kept(cohort, split)
+            linear = fit_additive(net, *train, recipe.agreement, recipe.gates, seed, groups)
+        net.fit_standardisations(train[0])
+        held_out, agreement = (None, None) if linear is None else (linear.held_out, linear.agreement)
+        training = Training(net, recipe, seed, len(classes), held_out, agreement)
+        if folder is not None and (folder / CHECKPOINT).is_file():
+            training.restore(*read_tensors(folder / CHECKPOINT))
+        elif linear is not None:
+            training.record_start(train, validation)
         bar = tqdm(
             total=recipe.epochs, initial=training.epoch, desc=f"seed {seed}", leave=not nested, disable=not progress
         )
@@ -166,7 +179,46 @@ def _train(
     nets = {rule: copy.deepcopy(net).eval() for rule in recipe.rules}
     for rule, selected in nets.items():
         selected.load_state_dict(training.weights[rule])
-    return Fitted(nets, training.selected, pd.DataFrame(training.history), recipe, split, seed, classes)
+    settings = None if linear is None else {view: asdict(each) for view, each in linear.settings.items()}
+    history = pd.DataFrame(training.history)
+    return Fitted(nets, training.selected, history, recipe, split, seed, classes, settings, agreement)
+
+
+def gene_blocks(view: xr.DataArray) -> list[int]:
+    """Sizes of the runs of features of one gene; every feature by itself without genes.
+
+    Parameters
+    ----------
+    view : xarray.DataArray of shape (n_subjects, n_features)
+        With the coordinate ``<view>_gene`` along its features, in genomic order, if genes are known.
+
+    Returns
+    -------
+    list of int
+        They sum to the number of features.
+
+    Examples
+    --------
+    >>> snp = xr.DataArray(np.zeros((2, 3)), dims=("subject", "variant"), name="snp")
+    >>> gene_blocks(snp), gene_blocks(snp.assign_coords(snp_gene=("variant", ["NRXN1", "NRXN1", "CNTNAP2"])))
+    ([1, 1, 1], [2, 1])
+    """
+    name = f"{view.name}_gene"
+    if name not in view.coords:
+        return [1] * view.shape[1]
+    gene = view[name].to_numpy().astype(str)
+    starts = np.flatnonzero(np.r_[True, gene[1:] != gene[:-1]])
+    return np.diff(np.r_[starts, len(gene)]).tolist()
+
+
+def _groups_kept(cohort: xr.Dataset, split: Split) -> np.ndarray | None:
+    """Hand on the training subjects' groups if those who judge are of other groups: then folds keep them apart, too."""
+    if "group" not in cohort:
+        return None
+    group = cohort["group"].to_numpy()
+    judges = split.test if len(split.test) else split.validation
+    elsewhere = group[np.asarray(judges, dtype=int)]
+    return None if set(group[split.train]) & set(elsewhere) else group[split.train]
 
 
 def _as_lists(split: Split) -> dict[str, list[int]]:
@@ -204,11 +256,11 @@ def _check_split(cohort: xr.Dataset, split: Split, recipe: Recipe) -> None:
         if len(unlabelled):
             raise ValueError(f"split.{part} holds subjects outside the contrast (label -1): {name_some(unlabelled)}")
         np.add.at(taken, positions, 1)
-    if len(split.train) < recipe.batch_size:
+    if len(split.train) < recipe.batch_size and recipe.has_epochs:
         raise ValueError(
             f"{len(split.train)} training subjects are fewer than batch_size, {recipe.batch_size}; lower batch_size"
         )
-    if not len(split.validation):
+    if not len(split.validation) and recipe.has_epochs:
         raise ValueError("split.validation is empty; the epoch is selected on it")
     lacking = sorted(set(label[label >= 0]) - set(label[split.train]))
     if lacking:
