@@ -9,6 +9,7 @@ from scipy import stats
 from gcamccl_core.model.scores import MEASURES, compare_paired, summarise
 from gcamccl_core.report.comparison_figures import alt_intervals, plot_intervals
 from gcamccl_core.report.comparison_tables import (
+    compare_with_best,
     lay_out_differences,
     lay_out_options,
     lay_out_scores,
@@ -116,6 +117,34 @@ def test_a_cohort_without_a_method_leaves_its_place_empty():
     laid_out = lay_out_differences({"all": scores(), "fewer": fewer}, "gCAM-CCL")
     assert laid_out.loc["linear SVM, snp alone", "fewer"] == ""
     assert laid_out.loc["linear SVM, snp alone", "all"] != ""
+
+
+def test_the_hardest_of_the_others_is_the_one_compared_with():
+    table, others = scores(), ["linear SVM, fc alone", "linear SVM, snp alone", "decision tree"]
+    found = compare_with_best({"shared": table, "own": table}, "gCAM-CCL", others, ["own"]).set_index(
+        ["task", "measure"]
+    )
+    assert set(found.index) == {(task, measure) for task in ("shared", "own") for measure in ("accuracy", "auc")}
+    means = table.groupby("method")[["accuracy", "auc"]].mean()
+    for (task, measure), row in found.iterrows():
+        best = means.loc[others[:2], measure].idxmax()
+        wide = table.pivot_table(index="split", columns="method", values=measure)
+        between = wide["gCAM-CCL"] - wide[best]
+        error = np.sqrt((1 / 6 + (15 / 70 if task == "shared" else 0)) * between.var())
+        assert row["best_other"] == best
+        assert row["mean"] == pytest.approx(means.loc["gCAM-CCL", measure])
+        assert row["difference"] == pytest.approx(between.mean())
+        assert row["p_value"] == pytest.approx(2 * stats.t.sf(abs(between.mean()) / error, 5))
+        assert row["p_adjusted"] == pytest.approx(min(1, 2 * row["p_value"]))
+        bound = between.mean() - stats.t.ppf(0.95, 5) * error
+        assert row["not_worse"] == (between.mean() >= 0 and bound > -0.03)
+    assert set(
+        compare_with_best({"a": table, "b": table.query("method == 'gCAM-CCL'")}, "gCAM-CCL", others)["task"]
+    ) == {"a"}
+    with pytest.raises(ValueError, match="no table has any of decision tree, forest; there are own"):
+        compare_with_best({"own": table}, "gCAM-CCL", ["decision tree", "forest"])
+    with pytest.raises(ValueError, match="no scores of 'CCA'"):
+        compare_with_best({"own": table}, "CCA", others)
 
 
 def test_options_are_held_against_the_same_splits_without_them():

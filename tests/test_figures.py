@@ -175,6 +175,14 @@ def test_training_marks_the_selected_epochs():
     assert all(line.get_ydata() == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9]) for line in curves)
 
 
+@pytest.mark.parametrize("draw", [plot_training, alt_training])
+def test_a_training_without_a_validation_part_has_no_curve(draw):
+    training = example_training()
+    training.history = training.history[training.history["part"] == "train"]
+    with pytest.raises(ValueError, match="without a validation part has no curve"):
+        draw([training])
+
+
 def test_words_of_one_training_say_what_was_reached():
     alt = alt_training([example_training()])
     assert "the epoch 4 is selected, with a validation accuracy of 0.8." in alt

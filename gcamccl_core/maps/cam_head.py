@@ -112,7 +112,7 @@ class CamHead:
         index = pd.Index(cohort["subject"].to_numpy()[positions], name="subject")
         return pd.DataFrame(np.concatenate(pieces), index=index, columns=self.classes)
 
-    def check(self, net: CollaborativeNet, layers: Mapping[str, str]) -> None:
+    def check(self, net: CollaborativeNet, layers: Mapping[str, str | None]) -> None:
         """Raise a ValueError unless the head is one for these layers, by view, of a network like this one."""
         choose_layers(net, layers, views=list(layers))
         for view, layer in layers.items():
@@ -185,7 +185,7 @@ def retrain_cam_head(
     >>> head.weights["snp"].shape, head.predict_proba(net, cohort, split.test).columns.tolist()
     ((2, 32), ['low', 'high'])
     """
-    chosen = choose_layers(net, layers)
+    chosen = {view: layer or net.default_layer(view) for view, layer in choose_layers(net, layers).items()}
     label = _check_labels(net, cohort, split)
     train, validation = (pool_cohort(net, cohort, part, chosen) for part in (split.train, split.validation))
     head = CamHead({}, {}, chosen, class_names(cohort), {})

@@ -19,12 +19,24 @@ from gcamccl_core.maps.map_rules import choose_rules, needs_background, needs_re
 from gcamccl_core.model.networks import CollaborativeNet
 
 METHODS = ("grad_cam", "grad_cam_relu", "guided_backprop", "guided_grad_cam", "class_contrast")
+WITHOUT_LAYERS = ("gradient", "gradient_x_input", "class_contrast")
+
+
+def default_methods(net: CollaborativeNet) -> tuple[str, ...]:
+    """List the maps that a network has by default: the paper's, or of one without ConvNets those that need no layer.
+
+    Examples
+    --------
+    >>> default_methods(CollaborativeNet({"snp": (80,)}, pathways={"snp": ["linear"]}))
+    ('gradient', 'gradient_x_input', 'class_contrast')
+    """
+    return METHODS if all(net.layer_names(view) for view in net.views) else WITHOUT_LAYERS
 
 
 def compute_maps(
     net: CollaborativeNet,
     cohort: xr.Dataset,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] | None = None,
     layers: Mapping[str, str] | None = None,
     subjects: Sequence[int] | np.ndarray | None = None,
     batch_size: int = 16,
@@ -47,14 +59,14 @@ def compute_maps(
         A trained network with its scaling fitted.
     cohort : xarray.Dataset
         Holds every view of the network.
-    methods : sequence of str
-        Some of ``METHODS``: ``grad_cam`` (Eq. 7-8), ``grad_cam_relu`` (Eq. 10), ``guided_backprop``,
-        ``guided_grad_cam`` (Eq. 9 with Eq. 10), ``class_contrast``; also ``guided_grad_cam_plain`` (Eq. 9 with Eq. 7),
-        ``deconvnet``, ``cam`` (Eq. 6), which needs ``cam_head``, and the signed maps of :mod:`.gradient_rules`, which
-        the paper does not have: ``gradient``, ``gradient_x_input``, and ``integrated_gradients`` and
-        ``expected_gradients``, which need ``background``.
+    methods : sequence of str, optional
+        :func:`default_methods` if None. Some of ``METHODS``: ``grad_cam`` (Eq. 7-8), ``grad_cam_relu`` (Eq. 10),
+        ``guided_backprop``, ``guided_grad_cam`` (Eq. 9 with Eq. 10), ``class_contrast``; also
+        ``guided_grad_cam_plain`` (Eq. 9 with Eq. 7), ``deconvnet``, ``cam`` (Eq. 6), which needs ``cam_head``, and
+        the signed maps of :mod:`.gradient_rules`, which the paper does not have: ``gradient``, ``gradient_x_input``,
+        and ``integrated_gradients`` and ``expected_gradients``, which need ``background``.
     layers : mapping of str to str, optional
-        Block by view, as in ``{"fc": "conv2"}``; ``net.default_layer(view)`` otherwise.
+        Block by view, as in ``{"fc": "conv2"}``; ``net.default_layer(view)`` otherwise, none without a ConvNet.
     subjects : array of int, optional
         Positions along ``subject``; every labelled subject if None.
     batch_size : int
@@ -101,11 +113,12 @@ def compute_maps(
     >>> maps["snp"].dims
     ('subject', 'target_class', 'map_method', 'locus')
     """
+    methods = default_methods(net) if methods is None else methods
     chosen = choose_layers(net, layers)
-    positions = _check_request(net, cohort, subjects, batch_size)
+    positions = check_request(net, cohort, subjects, batch_size)
     training = None
     if background is not None and needs_background(methods):
-        training = Background(net.prepare(cohort, _check_positions("background", background, cohort)), steps, seed)
+        training = Background(net.prepare(cohort, check_positions("background", background, cohort)), steps, seed)
     rules = choose_rules(methods, cam_head, training)
     if "cam" in rules and cam_head is not None:
         cam_head.check(net, chosen)
@@ -130,7 +143,7 @@ def compute_maps(
     return maps
 
 
-def _check_request(
+def check_request(
     net: CollaborativeNet,
     cohort: xr.Dataset,
     subjects: Sequence[int] | np.ndarray | None,
@@ -142,10 +155,10 @@ def _check_request(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     labelled = np.flatnonzero(cohort["label"].to_numpy() >= 0)
-    return _check_positions("subjects", labelled if subjects is None else subjects, cohort)
+    return check_positions("subjects", labelled if subjects is None else subjects, cohort)
 
 
-def _check_positions(name: str, given: Sequence[int] | np.ndarray, cohort: xr.Dataset) -> np.ndarray:
+def check_positions(name: str, given: Sequence[int] | np.ndarray, cohort: xr.Dataset) -> np.ndarray:
     """Positions of subjects, if they are positions of subjects."""
     positions, n = np.asarray(given), cohort.sizes["subject"]
     if positions.ndim != 1 or not len(positions) or not np.issubdtype(positions.dtype, np.integer):

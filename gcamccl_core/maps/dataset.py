@@ -15,7 +15,7 @@ from gcamccl_core.data.cohort import class_names
 
 
 def label_maps(
-    values: Mapping[str, np.ndarray], cohort: xr.Dataset, methods: Sequence[str], layers: Mapping[str, str]
+    values: Mapping[str, np.ndarray], cohort: xr.Dataset, methods: Sequence[str], layers: Mapping[str, str | None]
 ) -> xr.Dataset:
     """Put names on arrays of maps: subjects, classes, methods and everything the cohort knows of the features.
 
@@ -27,7 +27,7 @@ def label_maps(
         The cohort of these n subjects, in this order.
     methods : sequence of str
         Names along ``map_method``.
-    layers : mapping of str to str
+    layers : mapping of str to str or None
         Which layer's feature maps were used, kept in ``attrs["layers"]`` as JSON.
 
     Returns

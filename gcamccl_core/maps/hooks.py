@@ -20,18 +20,22 @@ class TracedPass:
     ----------
     inputs : dict of str to Tensor (n, 1, *view shape)
         Detached copies of what the network was given.
+    views : list of str
+        The traced views.
     logits : dict of str to Tensor (n, n_classes)
         y^c of each view's head.
     features : dict of str to Tensor (n, K, *layer shape)
-        F^k, the output of the traced layer of each view.
+        F^k, the output of the traced layer of each view that has one.
     relus : RuledRelus
         What every ReLU passes back.
     numbers : list of int
         One per subject, to draw at random for each by itself.
     """
 
-    def __init__(self, net: nn.Module, inputs: dict[str, Tensor], numbers: Sequence[int] | None = None) -> None:
-        self.inputs = inputs
+    def __init__(
+        self, net: nn.Module, inputs: dict[str, Tensor], views: Sequence[str], numbers: Sequence[int] | None = None
+    ) -> None:
+        self.inputs, self.views = inputs, list(views)
         self.numbers = list(range(len(next(iter(inputs.values()))))) if numbers is None else list(numbers)
         self.logits: dict[str, Tensor] = {}
         self.features: dict[str, Tensor] = {}
@@ -40,7 +44,15 @@ class TracedPass:
         self._known: dict[tuple[str, str, int], Tensor] = {}
 
     def feature_gradient(self, view: str, target: int) -> Tensor:
-        """Gradient of y^c with respect to F^k, shape (n, K, *layer shape)."""
+        """Gradient of y^c with respect to F^k, shape (n, K, *layer shape).
+
+        Raises ValueError if the view has no ConvNet, and so no F^k.
+        """
+        if view not in self.features:
+            raise ValueError(
+                f"view '{view}' has no convolution, so it has no feature maps: choose a map of gradients at the input, "
+                "such as 'gradient' or 'class_contrast'"
+            )
         return self._gradient("features", view, target, self.features[view])
 
     def guided_gradient(self, view: str, target: int) -> Tensor:
@@ -78,7 +90,7 @@ class TracedPass:
         logits = self._net(points)
         return {
             (view, target): torch.autograd.grad(logits[view][:, target].sum(), points[view], retain_graph=True)[0]
-            for view in self.features
+            for view in self.views
             for target in range(logits[view].shape[1])
         }
 
@@ -108,9 +120,9 @@ class TracedPass:
 
 
 def choose_layers(
-    net: CollaborativeNet, layers: Mapping[str, str] | None = None, views: Sequence[str] | None = None
-) -> dict[str, str]:
-    """Name the layer F^k of every view: the one asked for, or ``net.default_layer(view)``.
+    net: CollaborativeNet, layers: Mapping[str, str | None] | None = None, views: Sequence[str] | None = None
+) -> dict[str, str | None]:
+    """Name the layer F^k of every view: the one asked for, or ``net.default_layer(view)``; None without a ConvNet.
 
     Raises
     ------
@@ -128,16 +140,16 @@ def choose_layers(
         if view not in net.views:
             raise ValueError(f"the network has no view '{view}'; it has {', '.join(net.views)}")
         if view in layers and layers[view] not in net.layer_names(view):
-            names = ", ".join(net.layer_names(view))
+            names = ", ".join(net.layer_names(view)) or "none, since it has no convolution"
             raise ValueError(f"view '{view}' has no layer '{layers[view]}'; its layers are {names}")
-    return {view: layers.get(view) or net.default_layer(view) for view in views}
+    return {view: layers.get(view) or (net.default_layer(view) if net.layer_names(view) else None) for view in views}
 
 
 @contextmanager
 def traced_pass(
     net: nn.Module,
     inputs: Mapping[str, Tensor],
-    layers: Mapping[str, str],
+    layers: Mapping[str, str | None],
     guided: bool = True,
     numbers: Sequence[int] | None = None,
 ) -> Iterator[TracedPass]:
@@ -152,8 +164,8 @@ def traced_pass(
         Any module with ``encoders[view]`` (named blocks) that turns a dict of inputs into a dict of logits.
     inputs : mapping of str to Tensor (n, 1, *view shape)
         Prepared inputs of every view; moved to the network's device.
-    layers : mapping of str to str
-        For each view to trace, the block of ``net.encoders[view]`` whose output is F^k.
+    layers : mapping of str to str or None
+        For each view to trace, the block of ``net.encoders[view]`` whose output is F^k; None if it has no ConvNet.
     guided : bool
         Whether guided or deconvnet gradients will be asked for, and so every ReLU must be one that hooks can reach.
     numbers : sequence of int, optional
@@ -172,12 +184,14 @@ def traced_pass(
         stack.enter_context(torch.random.fork_rng(devices=devices))
         stack.enter_context(eval_mode(net))
         copies = {name: x.detach().to(parameter.device, copy=True).requires_grad_() for name, x in inputs.items()}
-        traced = TracedPass(net, copies, numbers)
+        traced = TracedPass(net, copies, list(layers), numbers)
         if guided:
-            stack.enter_context(traced.relus.attached(net, layers))
+            stack.enter_context(traced.relus.attached(net, [view for view, layer in layers.items() if layer]))
         stack.callback(traced.release)
         with ExitStack() as recording:  # of this pass alone: F^k stays that of the inputs when gradients_at runs others
             for view, layer in layers.items():
+                if layer is None:
+                    continue
                 recording.callback(_record(net, view, layer, traced.features).remove)
             traced.logits = net(traced.inputs)
         _refuse_single_position(traced, layers)
@@ -215,7 +229,7 @@ def _record(net: nn.Module, view: str, layer: str, features: dict[str, Tensor]) 
     return net.get_submodule(f"encoders.{view}.{layer}").register_forward_hook(keep)
 
 
-def _refuse_single_position(traced: TracedPass, layers: Mapping[str, str]) -> None:
+def _refuse_single_position(traced: TracedPass, layers: Mapping[str, str | None]) -> None:
     for view, features in traced.features.items():
         if features[0, 0].numel() == 1:
             raise ValueError(

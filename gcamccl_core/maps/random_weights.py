@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gcamccl_core.model.networks import CollaborativeNet
+from gcamccl_core.model.pathways import PUBLISHED
 
 
 def random_weights_like(
@@ -52,11 +53,16 @@ def random_weights_like(
         drawn: list[nn.Module] = []
         for view, names in cascade_layers(net).items():
             for number, name in enumerate(names):
-                layer = _layer(control, view, name)
+                layer = control.layer(view, name)
                 if depth is None or number < depth:
                     drawn.append(layer)
                 else:  # given back after the draw, so that a layer's new weights do not depend on the depth
-                    layer.load_state_dict(_layer(net, view, name).state_dict())
+                    layer.load_state_dict(net.layer(view, name).state_dict())
+        if control.combine == "confidence" and all(
+            depth is None or depth >= len(n) for n in cascade_layers(net).values()
+        ):
+            control.confidence.fill_(1)  # learnt from labels, like the weights
+            control.offset.zero_()
         if inputs is not None:
             _measure_batch_norm(control, drawn, inputs)
     return control.eval()
@@ -72,14 +78,20 @@ def cascade_layers(net: CollaborativeNet) -> dict[str, list[str]]:
     Returns
     -------
     dict of str to list of str
-        ``"head"``, then the blocks, last to first, by view.
+        By view: its pathways beside the ConvNet, then ``"head"``, then the blocks, last to first.
 
     Examples
     --------
     >>> cascade_layers(CollaborativeNet({"fc": (40, 40), "snp": (80,)}))
     {'fc': ['head', 'conv4', 'conv3', 'conv2', 'conv1'], 'snp': ['head', 'conv3', 'conv2', 'conv1']}
     """
-    return {view: ["head", *reversed(net.layer_names(view))] for view in net.views}
+    return {
+        view: [
+            *(name for name in net.pathway_names[view] if name not in PUBLISHED),
+            *(["head", *reversed(net.layer_names(view))] if view in net.encoders else ()),
+        ]
+        for view in net.views
+    }
 
 
 def cascade(
@@ -121,10 +133,6 @@ def cascade(
 def _apart_from_training(seed: int) -> int:
     """Another seed for each: the same one would draw again some of the weights that training with it began from."""
     return int(np.random.SeedSequence([seed, len("random weights")]).generate_state(1)[0])
-
-
-def _layer(net: CollaborativeNet, view: str, name: str) -> nn.Module:
-    return net.heads[view] if name == "head" else net.encoders[view].get_submodule(name)
 
 
 def _measure_batch_norm(control: CollaborativeNet, drawn: Sequence[nn.Module], inputs: Mapping[str, Tensor]) -> None:

@@ -37,6 +37,7 @@ class RuledRelus:
     def __init__(self) -> None:
         self.rule = "gradient"
         self._calls = 0
+        self._none = False
 
     @contextmanager
     def attached(self, net: nn.Module, views: Iterable[str]) -> Iterator[None]:
@@ -48,7 +49,9 @@ class RuledRelus:
             If the encoder of one of the views has no ReLU module, or any ReLU module works in place.
         """
         with ExitStack() as stack:
-            for module in _find_relus(net, views):
+            found = _find_relus(net, views)
+            self._none = not found  # of a network of linear pathways alone, where all rules give the same
+            for module in found:
                 # before all other hooks, so that what they make of the output stays in the graph
                 stack.callback(module.register_forward_hook(self._replace, prepend=True).remove)
             yield
@@ -62,7 +65,7 @@ class RuledRelus:
         RuntimeError
             If no forward pass went through these ReLUs, so that the rule would have no effect.
         """
-        if not self._calls:
+        if not self._calls and not self._none:
             raise RuntimeError(
                 f"no ReLU of this forward pass can follow the rule {rule!r}; open the pass with guided=True"
             )

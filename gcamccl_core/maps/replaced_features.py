@@ -16,7 +16,7 @@ from gcamccl_core.model.scaling import Scaling
 class ReplacedFeatures:
     """One view of some subjects, and the network's mean probability of a class when features of it are replaced.
 
-    Only the encoder and head of this view are called, in the mode that they are in.
+    Only this view's part of the network is called, in the mode that it is in.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ReplacedFeatures:
     def __init__(
         self, net: CollaborativeNet, view: str, target: int, inputs: Tensor, baseline: Tensor, batch_size: int
     ) -> None:
-        self.encoder, self.head, self.output = net.encoders[view], net.heads[view], net.output
+        self.net, self.view = net, view
         self.shape, self.target = net.views[view], target
         self.inputs, self.baseline, self.batch_size = inputs, baseline, batch_size
         self._ends: dict[int, float] = {}
@@ -70,8 +70,8 @@ class ReplacedFeatures:
         total = 0.0
         with torch.no_grad():
             for batch in torch.split(self.inputs, self.batch_size):
-                logits = self.head(self.encoder(torch.where(mask, self.baseline, batch)).flatten(1))
-                h = logits.softmax(dim=1) if self.output == "softmax" else logits.sigmoid()
+                logits = self.net.logits_of(self.view, torch.where(mask, self.baseline, batch))
+                h = logits.softmax(dim=1) if self.net.output == "softmax" else logits.sigmoid()
                 total += h[:, self.target].double().sum().item()
         return total / len(self.inputs)
 

@@ -11,7 +11,7 @@ import xarray as xr
 from tqdm.std import tqdm
 
 from gcamccl_core.data.checks import class_names, name_some
-from gcamccl_core.maps.cohort_maps import METHODS, compute_maps
+from gcamccl_core.maps.cohort_maps import compute_maps, default_methods
 from gcamccl_core.maps.map_comparison import KEYS, MEASURES, compare_maps, group_difference
 from gcamccl_core.maps.map_rules import needs_background
 from gcamccl_core.maps.random_weights import cascade_layers, random_weights_like
@@ -23,7 +23,7 @@ __all__ = ["compare_maps", "group_difference", "passes", "permute_labels", "rand
 def randomisation(
     net: CollaborativeNet,
     cohort: xr.Dataset,
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] | None = None,
     subjects: Sequence[int] | np.ndarray | None = None,
     train: Sequence[int] | np.ndarray | None = None,
     layers: Mapping[str, str] | None = None,
@@ -64,6 +64,7 @@ def randomisation(
     >>> table.query("target_class == 'high'")[["stage", "layer"]].to_string(index=False, header=False).split()
     ['0', 'untouched', '1', 'head', '2', 'conv3', '3', 'conv2', '4', 'conv1']
     """
+    methods = default_methods(net) if methods is None else methods
     if "cam" in methods:
         raise ValueError("method 'cam' needs a classifier retrained for every randomised network; leave it out")
     if needs_background(methods) and train is None:

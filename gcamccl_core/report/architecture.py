@@ -10,7 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
-from gcamccl_core.model.networks import CollaborativeNet, describe
+from gcamccl_core.model.layer_table import describe
+from gcamccl_core.model.networks import CollaborativeNet
+from gcamccl_core.model.pathways import PUBLISHED
 from gcamccl_core.report.style import GREY, INK, PAGE_WIDTH, SMALL, axes_or_new, house_style, pretty
 
 LANE = 1.5  # inches: the height that one view takes
@@ -47,12 +49,18 @@ def draw_architecture(net: CollaborativeNet, ax: Axes | None = None) -> Axes:
     Axes
         What was drawn on.
 
+    Raises
+    ------
+    ValueError
+        If the network has other pathways than ConvNets; :func:`.describe` lists those.
+
     Examples
     --------
     >>> ax = draw_architecture(CollaborativeNet({"snp": (750,)}))
     >>> [text.get_text() for text in ax.texts][:2]
     ['SNPs', 'input']
     """
+    _refuse_pathways(net)
     height = LANE * len(net.views) + FOOT
     ax = axes_or_new(ax, height)
     ax.set(xlim=(0, PAGE_WIDTH), ylim=(0, height), aspect="equal")
@@ -68,6 +76,7 @@ def draw_architecture(net: CollaborativeNet, ax: Axes | None = None) -> Axes:
 
 def alt_architecture(net: CollaborativeNet) -> str:
     """Say in words what :func:`draw_architecture` draws of this network."""
+    _refuse_pathways(net)
     table = describe(net)
     lanes = []
     for view, shape in net.views.items():
@@ -85,6 +94,13 @@ def alt_architecture(net: CollaborativeNet) -> str:
         else "With one view the loss is the cross-entropy alone."
     )
     return f"Diagram of the network, {count:,} parameters. {'. '.join(lanes)}. {joined}"
+
+
+def _refuse_pathways(net: CollaborativeNet) -> None:
+    others = {view: names for view, names in net.pathway_names.items() if set(names) != set(PUBLISHED)}
+    if others:
+        said = "; ".join(f"{view}: {', '.join(names)}" for view, names in others.items())
+        raise ValueError(f"the figure draws ConvNets alone, and this network has {said}; list its layers with describe")
 
 
 def _draw_lane(ax: Axes, net: CollaborativeNet, view: str, table: pd.DataFrame, middle: float) -> None:

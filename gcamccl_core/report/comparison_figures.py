@@ -97,8 +97,9 @@ def alt_intervals(
     for cohort, rows in chosen.groupby("cohort", sort=False):
         means = rows.set_index("method")["mean"]
         words = [f"best {means.idxmax()} {number(float(means.max()))}"]
-        if "gCAM-CCL" in means:
-            words.append(f"gCAM-CCL {number(float(means['gCAM-CCL']))}")
+        ours = [str(method) for method in means.index if str(method).startswith("gCAM-CCL")]
+        if ours:  # the first is the model itself, others are variants of it
+            words.append(f"{ours[0]} {number(float(means[ours[0]]))}")
         said.append(f"{cohort}: {join_words(words)}")
     text = f"Mean {measure} of {chosen['method'].nunique()} methods with 95 % intervals. {'; '.join(said)}."
     if paper is not None and (beside is None or set(beside) & set(chosen["cohort"])):

@@ -101,6 +101,67 @@ def lay_out_differences(
     return pd.DataFrame(columns).reindex(order).fillna("").rename_axis("method")
 
 
+def compare_with_best(
+    tables: Mapping[str, pd.DataFrame],
+    reference: str,
+    others: Sequence[str],
+    independent: Sequence[str] = (),
+    measures: Sequence[str] = ("accuracy", "auc"),
+) -> pd.DataFrame:
+    """Compare a method with whichever of the others has the best mean, task by task and measure by measure.
+
+    Parameters
+    ----------
+    tables : mapping of str to pandas.DataFrame
+        Tidy tables as in :func:`.compare_paired`, by task.
+    reference : str
+        The method that is compared; in every table.
+    others : sequence of str
+        With whom; those that a table lacks are passed over, and so is a table that lacks them all.
+    independent : sequence of str
+        Tasks whose splits are of a cohort each, as in :func:`lay_out_differences`.
+    measures : sequence of str
+        Which measures.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per ``task`` and ``measure``: the reference's ``mean``; ``best_other``, the one with the best mean, so
+        that an advantage over it is an advantage over all; and of :func:`.compare_paired` ``difference``, ``low``,
+        ``high``, ``p_value``, ``p_adjusted`` (times the number of others) and ``not_worse``.
+
+    Raises
+    ------
+    ValueError
+        If no table has any of the others, or one has them and not the reference.
+
+    Examples
+    --------
+    >>> scores = {"network": [0.75, 0.76, 0.80], "SVM": [0.74, 0.70, 0.75], "tree": [0.60, 0.55, 0.65]}
+    >>> table = pd.DataFrame(
+    ...     [(m, k, 70, 15, v) for m, values in scores.items() for k, v in enumerate(values)],
+    ...     columns=["method", "split", "n_train", "n_test", "accuracy"],
+    ... )
+    >>> found = compare_with_best({"clear": table}, "network", ["SVM", "tree"], measures=["accuracy"])
+    >>> found[["task", "best_other", "difference", "not_worse"]].round(2).values.tolist()
+    [['clear', 'SVM', 0.04, True]]
+    """
+    rows = []
+    for task, table in tables.items():
+        apart = table.assign(n_test=0) if task in independent else table  # no shared people: nothing to correct for
+        chosen = apart[apart["method"].isin([reference, *others])]
+        if not chosen["method"].isin(others).any():
+            continue
+        for measure in measures:
+            paired = compare_paired(chosen, reference, measure)
+            best = paired.sort_values("difference").iloc[0].to_dict()
+            mean = chosen.loc[chosen["method"] == reference, measure].mean()
+            rows.append({"task": task, "measure": measure, "mean": mean, "best_other": best.pop("method"), **best})
+    if not rows:
+        raise ValueError(f"no table has any of {', '.join(others)}; there are {', '.join(tables) or 'no tables'}")
+    return pd.DataFrame(rows)
+
+
 def lay_out_options(table: pd.DataFrame, measure: str = "auc", decimals: int = 2) -> pd.DataFrame:
     """Write what an option does to every method, split by split, against the same splits without it.
 

@@ -40,7 +40,13 @@ def plot_training(trainings: Sequence[Fitted], fig: Figure | None = None) -> Fig
     -------
     Figure
         Three panels: Eq. 12, cross-entropy and accuracy of the fused prediction.
+
+    Raises
+    ------
+    ValueError
+        If a training had no validation part: it has no epochs to choose from, either.
     """
+    _refuse_without_validation(trainings)
     fig = fig or new_figure(2.5)
     history = pd.concat([each.history for each in trainings], ignore_index=True)
     for ax, (column, title) in zip(fig.subplots(1, len(CURVES)), CURVES.items(), strict=True):
@@ -64,6 +70,7 @@ def plot_training(trainings: Sequence[Fitted], fig: Figure | None = None) -> Fig
 
 def alt_training(trainings: Sequence[Fitted]) -> str:
     """Say in words what :func:`plot_training` shows of these trainings."""
+    _refuse_without_validation(trainings)
     text = f"Loss, cross-entropy and accuracy by epoch, training and validation, of {_count(trainings)}."
     for rule, name in (("cross_entropy", "cross-entropy"), ("loss", "Eq. 12")):
         epochs = [each.selected[rule] for each in trainings]
@@ -72,6 +79,11 @@ def alt_training(trainings: Sequence[Fitted]) -> str:
         text += f" By {name} the {middle} {number(float(np.median(epochs)))} is selected, with a validation accuracy of"
         text += f" {number(float(np.mean(reached)))}{' on average' if len(epochs) > 1 else ''}."
     return text
+
+
+def _refuse_without_validation(trainings: Sequence[Fitted]) -> None:
+    if any("validation" not in set(each.history["part"]) for each in trainings):
+        raise ValueError("a training without a validation part has no curve; a recipe without epochs needs none")
 
 
 def _validation_accuracy(training: Fitted, rule: str) -> float:
