@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pandas as pd
 from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
 from tqdm.std import tqdm
 
 from gcamccl_core.store import note_versions, watch_versions
@@ -25,7 +26,7 @@ class Made:
 
 
 def run_units(work: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) -> list[Result]:
-    """Do each piece of work, in several processes with the cores shared out among them.
+    """Do each piece of work, in several processes, each on one thread.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def run_units(work: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) 
     list
         In the order of the units. Whoever watches versions here sees those of all processes.
     """
-    pool = Parallel(n_jobs=jobs, return_as="generator")  # joblib gives each process its share of the cores
+    pool = Parallel(n_jobs=jobs, return_as="generator")
     results = []
     for result, seen in tqdm(pool(delayed(_watch)(work, unit) for unit in units), "pieces", total=len(units)):
         note_versions(seen)
@@ -50,5 +51,5 @@ def run_units(work: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) 
 
 
 def _watch(work: Callable[[Unit], Result], unit: Unit) -> tuple[Result, list[dict[str, str]]]:
-    with watch_versions() as seen:
+    with threadpool_limits(1), watch_versions() as seen:  # sums are the same whatever the number of processes
         return work(unit), seen

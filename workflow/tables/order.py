@@ -17,7 +17,8 @@ from gcamccl_core.data.cohort import make_split
 from gcamccl_core.data.fewer_regions import keep_regions
 from gcamccl_core.maps.activation import compute_maps
 from gcamccl_core.model.evaluation import evaluate
-from gcamccl_core.model.networks import CollaborativeNet, describe
+from gcamccl_core.model.layer_table import describe
+from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import compare_paired
 from gcamccl_core.model.training import fit
