@@ -71,7 +71,7 @@ def alt_control_strip(numbers: pd.DataFrame, view: str) -> str:
     Examples
     --------
     >>> measured = {"likeness": [np.nan, 0.1], "average_precision": [0.9, 0.5]}
-    >>> alt_control_strip(pd.DataFrame(measured, ["the map", "t-test"]), "fc")[-56:]
+    >>> alt_control_strip(pd.DataFrame(measured, ["the map", "t-test"]), "fc")[-55:]
     'The map, finds 0.90 and t-test, alike 0.10, finds 0.50.'
     """
     said = [", ".join([str(name), *_words(row)]) for name, row in numbers.iterrows()]
