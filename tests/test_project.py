@@ -42,9 +42,14 @@ def test_rooms_import_one_way():
     assert done.returncode == 0, done.stdout
 
 
+TO_BE_DIVIDED = {"evidence.py": 361, "networks.py": 349, "additive.py": 317, "estimator.py": 305}  # and not to grow
+
+
 def test_files_of_the_core_stay_readable():
     long = {
-        path.name: n for path in ROOT.glob("gcamccl_core/**/*.py") if (n := len(path.read_text().split("\n"))) > 361
+        path.name: n
+        for path in ROOT.glob("gcamccl_core/**/*.py")
+        if (n := len(path.read_text().split("\n"))) > TO_BE_DIVIDED.get(path.name, 301)
     }
     assert long == {}
 
