@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from gcamccl_core.model import additive
+from gcamccl_core.model import additive, setting_choice
 from gcamccl_core.model.additive import fit_additive
 from gcamccl_core.model.losses import collaborative_loss
 from gcamccl_core.model.networks import CollaborativeNet
@@ -33,7 +33,7 @@ def draw(n=90, n_classes=2, effect=1.0, seed=0):
 @pytest.fixture
 def one_setting(monkeypatch):
     monkeypatch.setattr(additive, "EXPONENTS", (0.0,))
-    monkeypatch.setattr(additive, "PENALTIES", (0.5,))
+    monkeypatch.setattr(setting_choice, "PENALTIES", (0.5,))
 
 
 def test_without_agreement_and_gates_each_view_is_a_penalised_logistic_regression(one_setting):
@@ -61,7 +61,7 @@ def test_three_classes_are_a_multinomial_regression(one_setting):
 
 @pytest.mark.parametrize("agreement", [0.0, 1.0, 2.0])
 def test_the_weights_minimise_eq_12_with_its_penalty(one_setting, monkeypatch, agreement):
-    monkeypatch.setattr(additive, "_likeliest", max)
+    monkeypatch.setattr(additive, "likeliest", max)
     inputs, target = draw()
     net = make_net().double()
     assert fit_additive(net, inputs, target, agreement).agreement == agreement
@@ -108,11 +108,11 @@ def test_few_strong_features_among_many_open_the_gates_unless_told_not_to():
 def test_labels_and_features_of_those_left_out_do_not_reach_their_logits(monkeypatch):
     """Gates included: what a fold says of the people it leaves out is the same whatever they are called."""
     monkeypatch.setattr(additive, "EXPONENTS", (1.0,))
-    monkeypatch.setattr(additive, "PENALTIES", (0.5,))
-    monkeypatch.setattr(additive, "_likeliest", max)  # agreement always
+    monkeypatch.setattr(setting_choice, "PENALTIES", (0.5,))
+    monkeypatch.setattr(additive, "likeliest", max)  # agreement always
     inputs, target = draw()
-    folds = additive._divide(target.numpy(), 2, 0, None)
-    monkeypatch.setattr(additive, "_divide", lambda *_: folds)
+    folds = setting_choice.divide(target.numpy(), 2, 0, None)
+    monkeypatch.setattr(additive, "divide", lambda *_: folds)
     first = fit_additive(make_net(), inputs, target).held_out
     train, test = folds[2]
     renamed, changed = target.clone(), {view: x.clone() for view, x in inputs.items()}
@@ -138,7 +138,7 @@ def test_the_agreement_term_stays_if_it_makes_those_left_out_likelier(monkeypatc
     inputs, target = draw(effect=effect, seed=seed)
     found, loss = fit_additive(make_net(), inputs, target), {}
     for always in (min, max):  # never, and always
-        monkeypatch.setattr(additive, "_likeliest", always)
+        monkeypatch.setattr(additive, "likeliest", always)
         forced = fit_additive(make_net(), inputs, target)
         fused = sum(forced.confidence[view] * forced.held_out[view] for view in SHAPES) + torch.tensor(forced.offset)
         loss[forced.agreement] = float(torch.nn.functional.cross_entropy(fused, target))
@@ -236,7 +236,7 @@ def test_copies_in_the_other_triangle_change_nothing():
 def test_groups_are_kept_whole():
     target = np.arange(60) % 2
     groups = np.repeat(np.arange(10), 6)
-    for train, test in additive._divide(target, 2, 0, groups):
+    for train, test in setting_choice.divide(target, 2, 0, groups):
         assert not set(groups[train]) & set(groups[test])
 
 

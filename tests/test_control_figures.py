@@ -8,7 +8,9 @@ from sklearn.metrics import average_precision_score
 
 from gcamccl_core.data.simulation import simulate_cohort
 from gcamccl_core.maps.activation import compute_maps
-from gcamccl_core.maps.evidence import control_strip, measure_strip, scorecard, truth_of_class
+from gcamccl_core.maps.class_scores import truth_of_class
+from gcamccl_core.maps.control_strips import control_strip, measure_strip
+from gcamccl_core.maps.evidence import scorecard
 from gcamccl_core.maps.random_weights import random_weights_like
 from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.report.control_figures import alt_control_strip, plot_control_strip

@@ -10,7 +10,8 @@ from scipy.stats import ttest_ind
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from gcamccl_core.maps.activation import compute_maps
-from gcamccl_core.maps.evidence import scorecard, truth_of_class, univariate_scores, verdict
+from gcamccl_core.maps.class_scores import truth_of_class, univariate_scores
+from gcamccl_core.maps.evidence import scorecard, verdict
 from gcamccl_core.maps.random_weights import random_weights_like
 from gcamccl_core.maps.recovery_measures import METRICS, auroc_within_block, share_of_best
 from gcamccl_core.model.networks import CollaborativeNet

@@ -9,8 +9,10 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gcamccl_core.model.fusion import fused_log_proba
 from gcamccl_core.model.layer_table import describe
-from gcamccl_core.model.networks import CollaborativeNet, fused_log_proba, load_net, save_net
+from gcamccl_core.model.network_files import load_net, save_net
+from gcamccl_core.model.networks import CollaborativeNet
 
 PAPER = {"fc": (264, 264), "snp": (750,)}
 TABLE_IV = [  # view, layer, input shape, operation, output shape, as printed (f_conv4's and s_conv3's outputs: flatten)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from gcamccl_core.model.layer_table import describe
-from gcamccl_core.model.networks import CollaborativeNet, load_net, save_net
+from gcamccl_core.model.network_files import load_net, save_net
+from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.model.pathways import BlockPathway, LinearPathway, RowPathway, Standardisation
 
 VIEWS = {"fc": (40, 40), "snp": (80,)}

@@ -12,7 +12,7 @@ import torch
 from small_cohorts import planted_cohort, same_weights
 
 from gcamccl_core.data.cohort import load_cohort, make_split, save_cohort
-from gcamccl_core.model.networks import load_net
+from gcamccl_core.model.network_files import load_net
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.training import fit, fit_many
 

@@ -39,6 +39,7 @@ from gcamccl_core.store import watch_versions
 SCRIPTS = Path("workflow/tables")
 RESULTS = Path("results")
 STORE = "runs/results"
+ROOMS = ("data", "model", "maps")  # of the core; how a figure looks changes no number of a table
 TRIED = 2  # splits that are made again to confirm a table
 SAME = 1.5e-6  # tables are rounded to six decimals
 
@@ -54,14 +55,14 @@ def tables() -> dict[str, ModuleType]:
 
 
 def made_from(name: str, script: ModuleType) -> dict[str, object]:
-    """Say what a table depends on: its script, what that imports of the core, and its parameters."""
+    """Say what a table depends on: its script, what that imports of the core's rooms of science, and its parameters."""
     source = inspect.getsource(script)
     beside = sorted(set(imported_modules(source, "workflow")))
     sources = [source, *(inspect.getsource(importlib.import_module(module)) for module in beside)]
     modules = sorted({module for each in sources for module in imported_modules(each)})
     return {
         "script": fingerprint([code_of(each) for each in sources]),
-        "core": fingerprint({module: hash_module(module) for module in modules}),
+        "core": fingerprint({module: hash_module(module, *ROOMS) for module in modules}),
         "parameters": script.TABLES[name],
     }
 

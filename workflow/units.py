@@ -50,6 +50,20 @@ def run_units(work: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) 
     return results
 
 
+def gather(work: Callable[[Unit], tuple[pd.DataFrame, str]], units: Sequence[Unit], jobs: int) -> Made:
+    """Do each piece of work as in :func:`run_units`; rows of all pieces in one table, rounded to six decimals.
+
+    Parameters
+    ----------
+    work : callable
+        Hands back the rows of one unit, and the hash of the cohort that they came from.
+    units, jobs
+        As there.
+    """
+    tables, data = zip(*run_units(work, units, jobs), strict=True)
+    return Made(pd.concat(tables, ignore_index=True).round(6), sorted(set(data)))
+
+
 def _watch(work: Callable[[Unit], Result], unit: Unit) -> tuple[Result, list[dict[str, str]]]:
     with threadpool_limits(1), watch_versions() as seen:  # sums are the same whatever the number of processes
         return work(unit), seen

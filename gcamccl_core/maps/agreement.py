@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import spearmanr
 
+from gcamccl_core.maps.class_scores import univariate_scores
 from gcamccl_core.maps.dataset import class_values, flatten_features, is_image, map_views, symmetric_name
-from gcamccl_core.maps.evidence import univariate_scores
 
 
 def class_similarity(maps: xr.Dataset) -> pd.DataFrame:

@@ -12,8 +12,8 @@ import xarray as xr
 from scipy.stats import false_discovery_control, ttest_ind
 
 from gcamccl_core.data.checks import name_some
+from gcamccl_core.maps.class_scores import truth_of_class
 from gcamccl_core.maps.dataset import class_values, flatten_features, is_image, map_views
-from gcamccl_core.maps.evidence import truth_of_class
 from gcamccl_core.maps.exact_tests import exact_trend
 from gcamccl_core.maps.selection import IMAGE_COLUMNS, TRUTH_COLUMNS, VECTOR_COLUMNS, describe_features
 

@@ -9,8 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from gcamccl_core.data.checks import name_some
+from gcamccl_core.maps.class_scores import truth_of_class
 from gcamccl_core.maps.dataset import class_values, is_image, map_views
-from gcamccl_core.maps.evidence import truth_of_class
 
 IMAGE_COLUMNS = ["roi_i", "roi_j", "region_i", "region_j", "network_i", "network_j"]
 VECTOR_COLUMNS = ["gene", "block"]

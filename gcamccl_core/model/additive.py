@@ -8,42 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from gcamccl_core.model.losses import collaborative_loss
 from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.model.pathways import LinearPathway
 from gcamccl_core.model.rotation import DistinctFeatures, Rotation, correlation_ratio
+from gcamccl_core.model.setting_choice import EXPONENTS, Setting, choose_setting, divide
+from gcamccl_core.model.view_confidence import likeliest, weigh_views
 
-EXPONENTS = (0.0, 0.5, 1.0, 1.5)  # of the gates; 0 leaves all alike, as in an ordinary penalised regression
-PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)  # C, on features of mean square norm 1
-N_FOLDS = 5
 CONVERGED = 1e-4  # of the loss's gradient
 
-Fold = tuple[np.ndarray, np.ndarray]  # positions to fit on, and those left out
 Weights = dict[str, tuple[np.ndarray, np.ndarray]]  # by view: (n_classes, n_directions) and (n_classes,)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What cross-validation chose for one view.
-
-    Parameters
-    ----------
-    exponent : float
-        Of the gates.
-    penalty : float
-        C, the inverse of the strength of the penalty.
-    """
-
-    exponent: float
-    penalty: float
 
 
 @dataclass(frozen=True)
@@ -69,15 +45,6 @@ class AdditiveFit:
     confidence: dict[str, float]
     offset: list[float]
     held_out: dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Weighed:
-    """Confidence by view and offset by class, and the negative logarithm of their posterior."""
-
-    confidence: dict[str, float]
-    offset: list[float]
-    loss: float
 
 
 def fit_additive(
@@ -160,12 +127,12 @@ def fit_additive(
     """
     paths = {view: _linear_pathway(net, view) for view in net.views}
     label = target.cpu().numpy()
-    folds = _divide(label, net.n_classes, seed, groups)
+    folds = divide(label, net.n_classes, seed, groups)
     features = {view: DistinctFeatures(inputs[view]) for view in paths}
     values = {view: each.read(inputs[view]) for view, each in features.items()}
     copies = {view: each.copies for view, each in features.items()}
     exponents = EXPONENTS if gates else (0.0,)
-    settings = {view: _choose_setting(values[view], copies[view], label, folds, exponents) for view in paths}
+    settings = {view: choose_setting(values[view], copies[view], label, folds, exponents) for view in paths}
 
     def rotate(subjects: np.ndarray) -> dict[str, Rotation]:
         parts = {view: values[view][subjects] for view in paths}
@@ -180,8 +147,8 @@ def fit_additive(
             for view, (weight, bias) in solution.items():
                 logits = rotated[view].transform(values[view][test]) @ weight.T + bias
                 held_out[term][view][test] = torch.from_numpy(logits).float()
-    weighed = {term: _weigh_views(logits, target.cpu()) for term, logits in held_out.items()}
-    chosen = _likeliest(weighed)
+    weighed = {term: weigh_views(logits, target.cpu()) for term, logits in held_out.items()}
+    chosen = likeliest(weighed)
     confidence, offset = weighed[chosen].confidence, weighed[chosen].offset
     rotated = rotate(np.arange(len(label)))
     solution = _minimise(rotated, label, settings, terms[: terms.index(chosen) + 1], net.n_classes)[chosen]
@@ -205,48 +172,6 @@ def _linear_pathway(net: CollaborativeNet, view: str) -> LinearPathway:
             f"view '{view}' has no linear pathway; build the network with pathways={{'{view}': ['linear']}}"
         )
     return path
-
-
-def _divide(label: np.ndarray, n_classes: int, seed: int, groups: Sequence[object] | np.ndarray | None) -> list[Fold]:
-    """Stratified folds, groups whole; every fold leaves someone out and trains on every class."""
-    rarest = int(np.bincount(label, minlength=n_classes).min())
-    if rarest < 2:
-        raise ValueError("every class needs at least 2 training subjects, so that one can be left out")
-    if groups is None:
-        folds: BaseCrossValidator = StratifiedKFold(min(N_FOLDS, rarest), shuffle=True, random_state=seed)
-    else:
-        n_groups = len(set(groups))
-        if n_groups < 2:
-            raise ValueError("training subjects of a single group cannot be divided; pass more groups, or none")
-        folds = StratifiedGroupKFold(min(N_FOLDS, rarest, n_groups), shuffle=True, random_state=seed)
-    found = [(train, test) for train, test in folds.split(label, label, groups) if len(test)]
-    if any(len(np.unique(label[train])) < len(np.unique(label)) for train, _ in found):
-        raise ValueError("a fold would train without one of the classes; pass more groups, or none")
-    return found
-
-
-def _choose_setting(
-    values: np.ndarray, copies: np.ndarray, label: np.ndarray, folds: Sequence[Fold], exponents: Sequence[float]
-) -> Setting:
-    """Find the gates and penalty of the least cross-entropy in the folds, for one view by itself."""
-    loss = np.zeros((len(exponents), len(PENALTIES)))
-    classes = np.unique(label)
-    # scikit-learn has one vector of weights for two classes; ours are two, opposite ones, whose squares sum to half
-    scale = 2 if len(classes) == 2 else 1
-    for train, test in folds:
-        strength = correlation_ratio(values[train], label[train])
-        for row, exponent in enumerate(exponents):
-            rotation = Rotation(values[train], copies, strength, exponent)
-            new = rotation.transform(values[test])
-            model = LogisticRegression(max_iter=1000, warm_start=True)
-            for column, penalty in enumerate(PENALTIES):  # from strong to weak, each from where the last one ended
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", ConvergenceWarning)
-                    model.set_params(C=scale * penalty).fit(rotation.coordinates, label[train])
-                proba = model.predict_proba(new)
-                loss[row, column] += log_loss(label[test], proba, labels=classes, normalize=False)
-    row, column = (int(number) for number in np.unravel_index(int(loss.argmin()), loss.shape))
-    return Setting(exponents[row], PENALTIES[column])
 
 
 def _minimise(
@@ -289,28 +214,3 @@ def _minimise(
             view: (weights[view].detach().numpy().copy(), biases[view].detach().numpy().copy()) for view in points
         }
     return solutions
-
-
-def _weigh_views(held_out: Mapping[str, Tensor], target: Tensor) -> Weighed:
-    """Confidence of every view, at least 0, and offset of every class, most likely for subjects left out."""
-    stacked = torch.stack([each.double() for each in held_out.values()])
-    n_views, n, n_classes = stacked.shape
-
-    def negative_log_posterior(values: np.ndarray) -> tuple[float, np.ndarray]:
-        free = torch.from_numpy(values).requires_grad_()
-        beta, offset = free[:n_views], free[n_views:]
-        loss = n * cross_entropy(offset + torch.einsum("v,vnc->nc", beta, stacked), target)
-        loss = loss + 0.5 * (beta - 1).square().sum() + 0.5 * offset.square().sum()
-        (gradient,) = torch.autograd.grad(loss, free)
-        return loss.item(), gradient.numpy()
-
-    start = np.r_[np.ones(n_views), np.zeros(n_classes)]
-    bounds = [(0, None)] * n_views + [(None, None)] * n_classes
-    best = minimize(negative_log_posterior, start, jac=True, bounds=bounds, method="L-BFGS-B")
-    confidence = dict(zip(held_out, best.x[:n_views].tolist(), strict=True))
-    return Weighed(confidence, best.x[n_views:].tolist(), float(best.fun))
-
-
-def _likeliest(weighed: Mapping[float, Weighed]) -> float:
-    """Tell with which weight of the agreement term the posterior of those left out is the largest."""
-    return min(weighed, key=lambda term: weighed[term].loss)

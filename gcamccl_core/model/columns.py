@@ -243,6 +243,12 @@ def build_cohort(
     return cohort
 
 
+def subject_names(X: Any) -> list[str] | None:  # noqa: N803
+    """Names of the rows from a DataFrame's index, if they are unlike."""
+    names = [str(each) for each in X.index] if isinstance(X, pd.DataFrame) else []
+    return names if names and len(set(names)) == len(names) else None
+
+
 def _rebuild_images(triangles: np.ndarray, side: int) -> np.ndarray:
     images = np.ones((len(triangles), side, side), dtype=triangles.dtype)
     rows, columns = np.triu_indices(side, k=1)

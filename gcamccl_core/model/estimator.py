@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.cohort import Split
 from gcamccl_core.model.classifier_files import plain, read_classifier, write_classifier
-from gcamccl_core.model.columns import View, build_cohort, read_views
+from gcamccl_core.model.columns import View, build_cohort, read_views, subject_names
 from gcamccl_core.model.epochs import predict_logits
 from gcamccl_core.model.holdout import hold_out
 from gcamccl_core.model.recipe import Recipe
@@ -123,7 +123,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         """
         self.__dict__.pop("fitted_", None)  # a fit that fails must not leave the network of another table
         self.views_, recipe = read_views(self.views), self._make_recipe()
-        subjects = _subject_names(X)
+        subjects = subject_names(X)
         X, y = validate_data(  # noqa: N806
             self, X, y, dtype=np.float32, ensure_all_finite="allow-nan", ensure_min_features=2, ensure_min_samples=4
         )
@@ -171,7 +171,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array or DataFrame of shape (n, n_columns)
-            As in ``fit``; the index of a DataFrame names the subjects if its entries are unlike.
+            As in ``fit``; a DataFrame's index names the subjects if its entries are unlike.
         y : array of shape (n,), optional
             Their labels, of ``classes_``. Without them every label is -1, so pass ``subjects=range(n)`` to functions
             that take the labelled subjects by default.
@@ -191,7 +191,7 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         ((5, 60), [1, 0, 1, 0, 1], ['high', 'low'])
         """
         check_is_fitted(self, "fitted_")
-        subjects = _subject_names(X)
+        subjects = subject_names(X)
         table = validate_data(self, self._in_order(X), reset=False, dtype=np.float32, ensure_all_finite="allow-nan")
         label = np.full(len(table), -1)
         if y is not None:
@@ -290,12 +290,6 @@ class GCAMCCLClassifier(ClassifierMixin, BaseEstimator):
         net = self.fitted_.net
         logits = predict_logits(net, net.prepare(cohort))
         return net.fuse({view: each.double() for view, each in logits.items()}).detach().cpu().numpy()
-
-
-def _subject_names(X: Any) -> list[str] | None:  # noqa: N803
-    """Names of the rows from a DataFrame's index, if they are unlike."""
-    names = [str(each) for each in X.index] if isinstance(X, pd.DataFrame) else []
-    return names if names and len(set(names)) == len(names) else None
 
 
 def _seed(random_state: Any) -> int:

@@ -14,7 +14,8 @@ import xarray as xr
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.cohort import Split
 from gcamccl_core.model.epochs import HISTORY_COLUMNS, predict_logits
-from gcamccl_core.model.networks import CollaborativeNet, load_net, save_net
+from gcamccl_core.model.network_files import load_net, save_net
+from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.provenance import write_json
 

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.model.blocks import FEATURES, build_encoder
-from gcamccl_core.model.checkpoint import read_tensors, write_tensors
+from gcamccl_core.model.fusion import COMBINATIONS, OUTPUTS, fused_log_proba
 from gcamccl_core.model.pathways import Standardisation, build_pathways, choose_pathways, silent
 from gcamccl_core.model.scaling import Scaling
-
-OUTPUTS = ("softmax", "sigmoid")
-COMBINATIONS = ("mean", "confidence")
 
 
 class CollaborativeNet(nn.Module):
@@ -201,7 +195,7 @@ class CollaborativeNet(nn.Module):
         -------
         Tensor of shape (n, n_classes)
             With ``combine="confidence"`` the log-softmax of :math:`a + \sum_v \beta_v y_v`, otherwise
-            :func:`fused_log_proba`.
+            :func:`.fused_log_proba`.
         """
         if self.combine == "mean" or len(logits) == 1 < len(self.views):
             return fused_log_proba(logits, self.output)
@@ -297,52 +291,3 @@ class CollaborativeNet(nn.Module):
         if view not in self.views:
             raise KeyError(f"no view '{view}'; the network has {name_some(self.views)}")
         return view
-
-
-def fused_log_proba(logits: Mapping[str, Tensor], output: str = "softmax") -> Tensor:
-    """Logarithm of the mean over the views of their class probabilities, shape (n, n_classes).
-
-    Parameters
-    ----------
-    logits : mapping of str to Tensor
-        By view, shape (n, n_classes).
-    output : {"softmax", "sigmoid"}
-        Sigmoid outputs are divided by their sum over the classes, so that rows sum to 1 either way.
-    """
-    scores = torch.stack(list(logits.values()))
-    scores = scores if output == "softmax" else logsigmoid(scores)
-    return scores.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(logits))
-
-
-def save_net(net: CollaborativeNet, path: str | Path) -> Path:
-    """Write a network as safetensors, whole or not at all; its arguments travel in the metadata.
-
-    Parameters
-    ----------
-    net : CollaborativeNet
-        Any network; weights, batch-norm statistics and scaling are kept.
-    path : path
-        The file to write or replace, usually ``*.safetensors``.
-    """
-    arguments = {name: getattr(net, name) for name in ("views", "n_classes", "dropout", "output", "combine", "blocks")}
-    arguments["pathways"] = net.pathway_names
-    return write_tensors(path, net.state_dict(), {"arguments": arguments})
-
-
-def load_net(path: str | Path) -> CollaborativeNet:
-    """Read a network that :func:`save_net` wrote, ready to predict (eval mode).
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is truncated or holds something else.
-    """
-    tensors, content = read_tensors(path)
-    try:
-        net = CollaborativeNet(**content["arguments"])
-        net.load_state_dict(tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as fault:
-        raise ValueError(f"{path} holds no network ({fault})") from fault
-    return net.eval()

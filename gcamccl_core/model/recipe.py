@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gcamccl_core.model.networks import COMBINATIONS, OUTPUTS
+from gcamccl_core.model.fusion import COMBINATIONS, OUTPUTS
 from gcamccl_core.model.pathways import PATHWAYS, PUBLISHED
 
 EPOCH_RULES = ("cross_entropy", "loss")

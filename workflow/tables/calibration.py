@@ -17,7 +17,7 @@ from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
 from workflow.cohorts import open_once
 from workflow.tables.classification import TABLES as CLASSIFICATION
-from workflow.units import Made, run_units
+from workflow.units import Made, gather
 
 N_BINS = 10
 TABLES: dict[str, dict[str, Any]] = {
@@ -43,8 +43,7 @@ def make(store: str, jobs: int, source: Mapping[str, Any], n_splits: int, seed: 
         Rows of :func:`.reliability`, by ``split`` and ``bin``, counted from 0.
     """
     work = partial(bin_split, store, dict(source), seed, scheme)
-    tables, data = zip(*run_units(work, range(n_splits), jobs), strict=True)
-    return Made(pd.concat(tables, ignore_index=True).round(6), sorted(set(data)))
+    return gather(work, range(n_splits), jobs)
 
 
 def bin_split(store: str, source: dict[str, Any], seed: int, scheme: str, number: int) -> tuple[pd.DataFrame, str]:

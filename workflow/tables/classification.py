@@ -24,7 +24,7 @@ from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
 from workflow.cohorts import open_once
 from workflow.naming import signed, slug
-from workflow.units import Made, run_units
+from workflow.units import Made, gather
 
 CHOSEN = f"{FUSED}, learning rate chosen"
 
@@ -94,8 +94,7 @@ def make(
     """
     networks = {"precision": precision, "learning_rates": learning_rates, "dcca": dcca}
     work = partial(score_split, store, dict(source), seed, scheme, independent, networks)
-    tables, data = zip(*run_units(work, range(n_splits), jobs), strict=True)
-    return Made(pd.concat(tables, ignore_index=True).round(6), data)
+    return gather(work, range(n_splits), jobs)
 
 
 def score_split(

@@ -18,20 +18,20 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
 from gcamccl_core.data.cohort import Split, make_splits
-from gcamccl_core.model.additive import EXPONENTS
 from gcamccl_core.model.comparators import COMPARATORS, choose_setting, fit_comparator, score_on_test
 from gcamccl_core.model.evaluation import FUSED, evaluate
 from gcamccl_core.model.features import flatten_views, make_preparation, view_columns
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.rotation import Rotation, correlation_ratio
 from gcamccl_core.model.scores import score_predictions, summarise
+from gcamccl_core.model.setting_choice import EXPONENTS
 from gcamccl_core.model.training import fit
 from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
 from workflow.cohorts import open_once
 from workflow.naming import slug
 from workflow.tables.classification import TABLES as CLASSIFICATION
-from workflow.units import Made, run_units
+from workflow.units import Made, gather
 
 RECOMMENDED = f"{FUSED}, recommended"
 REFITTED = "refitted"  # once settings are chosen, on the training and the validation part together
@@ -102,8 +102,7 @@ def make(
     """
     work = partial(score_unit, store, dict(source), seed, scheme, independent)
     units = [(name, number) for number, name in product(range(n_splits), variants)]  # cohort by cohort
-    tables, data = zip(*run_units(work, units, jobs), strict=True)
-    return Made(pd.concat(tables, ignore_index=True).round(6), sorted(set(data)))
+    return gather(work, units, jobs)
 
 
 def score_unit(

@@ -26,7 +26,7 @@ from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
 from workflow.cohorts import open_once
 from workflow.naming import slug
-from workflow.units import Made, run_units
+from workflow.units import Made, gather
 
 EVERYONE, UNSEEN = "pattern over everyone", "pattern over people not trained on"
 TRAINED = "pattern over the training part"
@@ -63,8 +63,7 @@ def make(store: str, jobs: int, source: Mapping[str, Any], n_splits: int, seed: 
         ``random_likeness``, the mean size of the rank correlation with the same map of random weights.
     """
     work = partial(map_split, store, dict(source), seed, scheme)
-    tables, data = zip(*run_units(work, range(n_splits), jobs), strict=True)
-    return Made(pd.concat(tables, ignore_index=True).round(6), sorted(set(data)))
+    return gather(work, range(n_splits), jobs)
 
 
 def map_split(store: str, source: dict[str, Any], seed: int, scheme: str, number: int) -> tuple[pd.DataFrame, str]:

@@ -26,7 +26,7 @@ from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
 from workflow.cohorts import open_once
 from workflow.naming import slug
-from workflow.units import Made, run_units
+from workflow.units import Made, gather
 
 OF_PAPER = ("grad_cam_relu", "guided_backprop", "guided_grad_cam", "class_contrast")
 SIGNED = ("grad_cam", "gradient", "gradient_x_input", "integrated_gradients", "expected_gradients")
@@ -82,8 +82,7 @@ def make(
     """
     work = partial(map_split, store, dict(source), n_starts, seed, scheme)
     units = list(product(range(n_splits), learning_rates))
-    tables, data = zip(*run_units(work, units, jobs), strict=True)
-    return Made(pd.concat(tables, ignore_index=True).round(6), sorted(set(data)))
+    return gather(work, units, jobs)
 
 
 def map_split(

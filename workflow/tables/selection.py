@@ -21,7 +21,7 @@ from gcamccl_core.model.training import fit
 from gcamccl_core.provenance import code_of, hash_data, hash_module
 from gcamccl_core.store import TABLE, cached
 from workflow.cohorts import open_once
-from workflow.units import Made, run_units
+from workflow.units import Made, gather
 
 VIEWS = ("fc", "snp")
 SCORE = {"fc": "fused", "snp": "others"}  # what the features of each view are held against
@@ -54,8 +54,7 @@ def make(store: str, jobs: int, regime: str, n_splits: int, seed: int, rate: flo
         blocks, and ``n_false``, how many of them do not differ between the classes in the population.
     """
     work = partial(select_once, store, regime, seed, rate, candidates)
-    tables, data = zip(*run_units(work, range(n_splits), jobs), strict=True)
-    return Made(pd.concat(tables, ignore_index=True), sorted(set(data)))
+    return gather(work, range(n_splits), jobs)
 
 
 def select_once(
