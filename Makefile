@@ -49,7 +49,7 @@ notebooks: setup ## Execute the notebooks with the demo profile and keep their o
 results: setup ## Compute the tables of long runs into results/ (hours; TABLE=name for one, JOBS=n processes)
 	@python -m workflow.results $(TABLE) $(if $(JOBS),--jobs $(JOBS))
 
-confirm: setup ## Make two splits of every stale table again; if they come out as stored, take the table for current
+confirm: setup ## Make one split of every stale table again; if it comes out as stored, take the table for current
 	@python -m workflow.results --confirm $(TABLE) $(if $(JOBS),--jobs $(JOBS))
 
 status: setup ## Say which notebooks, runs and tables are stale

@@ -31,7 +31,7 @@ def code(notebook) -> list[nbformat.NotebookNode]:
 def test_it_is_valid_small_and_named_for_its_place(path, notebook):
     nbformat.validate(notebook)
     assert re.fullmatch(r"\d\d_[a-z_]+", path.stem)
-    assert path.stat().st_size < (450_000 if path.stem == "04_activation_maps" else 400_000)
+    assert path.stat().st_size < 400_000
     assert notebook.metadata.kernelspec.name == "python3"
 
 

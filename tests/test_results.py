@@ -156,11 +156,12 @@ def stale(script, monkeypatch):
     """A table of three splits, and a core that has changed since."""
     path = results.compute("steps", script)
     monkeypatch.setattr(results, "hash_module", lambda name, *rooms: f"another hash of {name}")
+    monkeypatch.setattr(results, "TRIED", 2)  # so that a row can be lost and others left
     assert results.changes("steps", script) == ["core"]
     return path
 
 
-def test_a_stale_table_is_confirmed_by_two_splits_that_come_out_as_stored(script, stale, capsys):
+def test_a_stale_table_is_confirmed_by_splits_that_come_out_as_stored(script, stale, capsys):
     before = stale.read_bytes()
     results.main(["steps", "--confirm"])
     assert capsys.readouterr().out.splitlines() == [

@@ -40,12 +40,12 @@ SCRIPTS = Path("workflow/tables")
 RESULTS = Path("results")
 STORE = "runs/results"
 ROOMS = ("data", "model", "maps")  # of the core; how a figure looks changes no number of a table
-TRIED = 2  # splits that are made again to confirm a table
+TRIED = 1  # split that is made again to confirm a table, by every method in it
 SAME = 1.5e-6  # tables are rounded to six decimals
 
 
 class UnconfirmedError(ValueError):
-    """A table's first splits, made again, are not what is stored."""
+    """A table's first split, made again, is not what is stored."""
 
 
 def tables() -> dict[str, ModuleType]:
@@ -104,7 +104,7 @@ def list_versions(seen: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def confirm(name: str, script: ModuleType, jobs: int = 1) -> Path:
-    """Make the first splits of a table again, from nothing; if they come out as stored, say so in its stamp.
+    """Make the first split of a table again, from nothing; if it comes out as stored, say so in its stamp.
 
     For a change of code that should change no number: minutes, where the whole table takes hours. A stored row of
     the first split that is not made any more is a difference, too; a column that is not made any more is none.
@@ -170,7 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--confirm",
         action="store_true",
-        help=f"make {TRIED} splits of what is stale from nothing, and take the rest for current if these come out as "
+        help="make one split of what is stale from nothing, and take the rest for current if it comes out as "
         "stored: after a change of code that should change no number",
     )
     asked = parser.parse_args(arguments)
