@@ -11,6 +11,7 @@ import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -147,11 +148,17 @@ def hash_module(name: str, *rooms: str) -> str:
             continue
         if not file.is_file():
             raise FileNotFoundError(f"the core has no module '{current}'")
-        source = file.read_text()
+        source = _read_once(file)
         found[current] = code_of(source)
         waiting += imported_modules(source)
     kept = {each: code for each, code in found.items() if not rooms or each.split(".")[1] in rooms}
     return fingerprint(kept)
+
+
+@cache
+def _read_once(file: Path) -> str:
+    """Read a module's source the first time only: a process that computes for hours keeps the code it started with."""
+    return file.read_text()
 
 
 def imported_modules(source: str, package: str = CORE.name) -> list[str]:

@@ -164,7 +164,9 @@ def test_an_unequal_number_of_people_in_the_classes_gives_no_view_confidence():
     target = (torch.arange(200) % 5 == 0).long()
     inputs = {view: torch.randn(200, 1, *shape, generator=random) for view, shape in SHAPES.items()}
     net = make_net()
-    fit_additive(net, inputs, target)
+    found = fit_additive(net, inputs, target)
+    spoken = {view: found.confidence[view] * found.held_out[view][:, 1].std().item() for view in SHAPES}
+    assert max(spoken.values()) < 0.2  # of a logit
     proba = net.predict_proba(inputs)[:, 1]
     assert proba.mean().item() == pytest.approx(0.2, abs=0.05)  # the offset holds the shares of the classes
 
@@ -259,3 +261,15 @@ def test_a_view_without_a_linear_pathway_is_named():
     net = CollaborativeNet({"snp": (80,)})
     with pytest.raises(ValueError, match="view 'snp' has no linear pathway"):
         fit_additive(net, inputs, target)
+
+
+def test_only_softmax_outputs_are_fitted_by_eq_12():
+    inputs, target = draw()
+    net = CollaborativeNet(SHAPES, output="sigmoid", pathways={view: ["linear"] for view in SHAPES})
+    with pytest.raises(ValueError, match=r"fitted by the softmax loss of Eq\. 12; the network has 'sigmoid'"):
+        fit_additive(net, inputs, target)
+
+
+def test_a_class_that_nobody_has_is_named():
+    with pytest.raises(ValueError, match=r"left out; middle has 0\. A class that nobody has does not belong"):
+        setting_choice.divide(np.array([0, 2] * 10), 3, 0, None, ["low", "middle", "high"])

@@ -158,3 +158,11 @@ def test_runs_that_differ_are_refused_by_what_differs(change, message):
 def test_runs_must_be_a_list(runs):
     with pytest.raises(ValueError, match="needs a list of datasets of maps"):
         average_runs(runs)
+
+
+def test_patterns_over_other_people_are_not_averaged():
+    runs = [make_maps(seed).assign_attrs(correlated_over='["s0", "s1"]') for seed in range(2)]
+    assert average_runs(runs).attrs["correlated_over"] == '["s0", "s1"]'
+    runs[1].attrs["correlated_over"] = '["s0", "s2"]'
+    with pytest.raises(ValueError, match="run 2 is a pattern over other people than run 1"):
+        average_runs(runs)

@@ -1,5 +1,7 @@
 """Selection with a promised rate: kept where nothing differs, finding what does, blind to what it must not see."""
 
+from math import comb
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -136,11 +138,45 @@ def test_other_subjects_labels_have_no_say():
     assert one["feature"].tolist() == two["feature"].tolist()
 
 
-def test_a_feature_that_never_varies_within_the_classes_proves_nothing():
+def test_two_values_that_separate_the_classes_are_tested_exactly():
+    """Nothing varies within a class then, so that Welch's t is no number."""
     maps, cohort = make()
-    cohort["snp"].attrs["kind"] = "measure"  # a genotype is tested exactly, and would prove much
-    cohort["snp"][:, 0] = cohort["label"].astype(float)
-    assert "rs000" not in set(confirm_biomarkers(maps, cohort, range(N))["feature"])
+    cohort["snp"].attrs["kind"] = "measure"
+    cohort["snp"][:, 0] = 7.5 * cohort["label"].astype(float)
+    found = confirm_biomarkers(maps, cohort, range(N)).set_index("feature")
+    assert found.loc["rs000", "p_value"] == pytest.approx(1 / comb(N, N // 2))  # one division of all there are
+    cohort["snp"][:, 0] = 7.5 * (1 - cohort["label"].astype(float))
+    assert "rs000" not in set(confirm_biomarkers(maps, cohort, range(N))["feature"])  # the map says the other way
+
+
+def test_a_cohort_of_other_features_or_classes_is_refused():
+    maps, cohort = make(effect=2.0)
+    with pytest.raises(ValueError, match="maps and cohort differ along 'locus' of view 'snp'"):
+        confirm_biomarkers(maps, cohort.isel(locus=slice(None, None, -1)), range(N))
+    renamed = cohort.copy(deep=True)
+    renamed["label"].attrs["classes"] = ["high", "low"]
+    with pytest.raises(ValueError, match="the maps' classes are low, high, the cohort's high, low"):
+        confirm_biomarkers(maps, renamed, range(N))
+
+
+def test_one_class_of_two_is_that_class():
+    maps, cohort = make(effect=2.0)
+    maps.attrs["classes"] = ["low", "high"]
+    whole = confirm_biomarkers(maps, cohort, range(N), rate=0.2).query("target_class == 'high'")
+    alone = confirm_biomarkers(maps.sel(target_class=["high"]), cohort, range(N), rate=0.1)
+    assert len(alone) > 10
+    assert alone["feature"].tolist() == whole["feature"].tolist()
+
+
+@pytest.mark.parametrize("nothing", ["", None])
+def test_features_without_a_block_are_tested_one_by_one(nothing):
+    maps, cohort = make(effect=2.0)
+    without = ("locus", np.array([nothing] * LENGTH, dtype=object))
+    found = confirm_biomarkers(*(each.assign_coords(snp_block=without) for each in (maps, cohort)), range(N))
+    plain = confirm_biomarkers(maps, cohort, range(N))
+    assert len(plain) > 10
+    assert found["feature"].tolist() == plain["feature"].tolist()
+    assert found["block"].isna().all()
 
 
 def test_columns_are_the_same_whatever_the_views():

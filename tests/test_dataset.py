@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from small_networks import make_cohort, trained_network
+from small_networks import SMALL, make_cohort, trained_network
 
 from gcamccl_core.maps.activation import compute_maps
-from gcamccl_core.maps.dataset import flatten_features, map_views
+from gcamccl_core.maps.dataset import class_values, flatten_features, linkage_units, map_views
+from gcamccl_core.model.networks import CollaborativeNet
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +96,28 @@ def test_features_are_the_upper_triangle_of_an_image_and_all_of_a_vector():
     expected = [[image[s, i, j] for i in range(4) for j in range(i + 1, 4)] for s in range(2)]
     assert flatten_features(image, image=True).tolist() == expected
     assert flatten_features(image, image=False) is image
+
+
+def test_a_cohort_whose_classes_are_in_another_order_is_refused(cohort):
+    net = CollaborativeNet(SMALL, 3, classes=cohort["label"].attrs["classes"]).fit_scaling(cohort, range(12))
+    compute_maps(net, cohort, ["gradient"], subjects=[0], progress=False)
+    renamed = cohort.copy(deep=True)
+    renamed["label"].attrs["classes"] = ["high", "low", "middle"]
+    with pytest.raises(ValueError, match="the network's classes are low, middle, high, the cohort's high, low, middle"):
+        compute_maps(net, renamed, ["gradient"], subjects=[0], progress=False)
+
+
+def test_the_number_of_a_class_does_not_depend_on_which_classes_are_there(net, cohort):
+    maps = compute_maps(net, cohort, ["gradient"], subjects=[0, 1, 2], progress=False)
+    for some in (["high"], ["high", "low"]):
+        chosen = maps.sel(target_class=some)
+        np.testing.assert_array_equal(
+            class_values(chosen, "snp", "high", "gradient"), class_values(maps, "snp", "high", "gradient")
+        )
+
+
+def test_features_without_a_block_are_units_of_their_own(cohort):
+    block = np.array(["a", "a", "", None, "b"] + ["c"] * 75, dtype=object)
+    units = linkage_units(cohort["snp"].assign_coords(snp_block=("locus", block)))
+    assert units[:6].tolist() == [0, 0, 1, 2, 3, 4]
+    assert linkage_units(cohort["snp"]) is None

@@ -316,3 +316,14 @@ def test_the_verdict_says_who_wins(noise, perfect, cohort):
     assert "grad_cam of random weights (1.00)" in bad[0].split("not above")[-1]
     with pytest.raises(ValueError, match="no map method 'cam'"):
         verdict(scorecard(noise, cohort), "cam")
+
+
+def test_networks_of_regions_are_found_by_name_whatever_the_order_of_the_image(noise, cohort):
+    regions = cohort["roi_i"].to_numpy()
+    network = np.array(["visual", "motor"])[np.arange(SIDE) % 2]
+    named = cohort.assign_coords(roi=regions).assign(roi_network=("roi", network))
+    order = np.random.default_rng(0).permutation(SIDE)
+    scores = scorecard(noise, named)["auroc_within_block"]
+    moved = scorecard(*(each.isel(roi_i=order, roi_j=order) for each in (noise, named)))["auroc_within_block"]
+    assert scores.notna().any()
+    np.testing.assert_allclose(moved, scores)

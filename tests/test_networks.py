@@ -202,3 +202,34 @@ def test_describe_leaves_the_network_alone(paper_net):
     assert net.training
     torch.testing.assert_close(net.state_dict(), before, rtol=0, atol=0, equal_nan=True)
     assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_names_of_the_classes_travel_with_the_network(tmp_path):
+    net = CollaborativeNet({"snp": (80,)}, 3, classes=["low", "middle", "high"])
+    assert load_net(save_net(net, tmp_path / "net.safetensors")).classes == ["low", "middle", "high"]
+    with pytest.raises(ValueError, match="2 classes have 3 names: low, middle, high"):
+        CollaborativeNet({"snp": (80,)}, 2, classes=["low", "middle", "high"])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("fc.rest", (60,), "view 'fc.rest' needs a name of letters"),
+        ("values", (60,), "view 'values' needs a name .* that torch does not use itself"),
+        ("fc", (10, 12), r"view 'fc' has shape \(10, 12\); expected \(side, side\) or \(length,\)"),
+    ],
+)
+@pytest.mark.parametrize("pathways", ["convolution", "linear"])
+def test_views_that_no_network_can_have_are_refused_with_any_pathway(name, shape, message, pathways):
+    with pytest.raises(ValueError, match=message):
+        CollaborativeNet({name: shape}, pathways={name: [pathways]})
+
+
+@pytest.mark.parametrize("constant", [0.1, 5.0])
+def test_a_measure_that_did_not_vary_in_training_says_nothing_of_a_new_subject(constant):
+    values = np.c_[np.random.default_rng(0).normal(size=101), np.full(101, constant)]
+    values[100, 1] = constant + 0.1
+    cohort = xr.Dataset({"thickness": (("subject", "measure"), values, {"role": "view", "kind": "measure"})})
+    net = CollaborativeNet({"thickness": (2,)}, pathways={"thickness": ["linear"]}).fit_scaling(cohort, range(100))
+    assert net.prepare(cohort)["thickness"][:, 0, 1].tolist() == [0.0] * 101
+    assert net.prepare(cohort)["thickness"][:100, 0, 0].std().item() == pytest.approx(1, abs=0.01)

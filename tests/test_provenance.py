@@ -118,7 +118,16 @@ def small_core(tmp_path, monkeypatch):
         (core / name).parent.mkdir(parents=True, exist_ok=True)
         (core / name).write_text(source)
     monkeypatch.setattr(provenance, "CORE", core)
+    monkeypatch.setattr(provenance, "_read_once", Path.read_text)  # every look is that of another process
     return core
+
+
+def test_code_that_changes_under_a_running_process_is_not_taken_for_its_own(small_core, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(provenance, "CORE", small_core)
+    first = hash_module("gcamccl_core.maps.top")
+    (small_core / "data/base.py").write_text("x = 2\n")
+    assert hash_module("gcamccl_core.maps.top") == first
 
 
 def test_the_hash_of_a_module_is_of_the_code_that_it_reaches(small_core):

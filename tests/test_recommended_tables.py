@@ -194,6 +194,6 @@ def test_a_share_that_is_nought_in_every_cohort_has_an_upper_bound():
 
 
 @pytest.mark.parametrize("script", [calibration, recommended, recovery, selection])
-def test_parameters_are_plain_and_quotes_have_names_of_their_own(script):
+def test_parameters_are_plain(script):
     json.dumps(script.TABLES)
-    assert all(np.isscalar(parameters["n_splits"]) for parameters in script.TABLES.values())
+    assert all(parameters["n_splits"] >= 20 for parameters in script.TABLES.values())

@@ -34,7 +34,8 @@ def quick(simulated, monkeypatch):
     monkeypatch.setattr(rivals, "SIGNED", ("gradient", "expected_gradients"))
     monkeypatch.setattr(rivals, "CONTRASTED", ("guided_backprop", "gradient"))
     recipe = Recipe.demo(learning_rate=RATE, epochs=1, patience=None, precision="float32")
-    monkeypatch.setattr(rivals.Recipe, "demo", lambda **changes: recipe)
+    demo = {"learning_rate": RATE, "precision": "bfloat16"}
+    monkeypatch.setattr(rivals.Recipe, "demo", lambda **changes: {str(demo): recipe}[str(changes)])  # no other
     return recipe
 
 

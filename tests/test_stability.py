@@ -199,4 +199,5 @@ def test_one_run_is_no_comparison(runs):
 def test_the_order_of_classes_and_methods_does_not_matter(runs):
     expected = map_stability(runs, share=0.1)
     runs[2] = runs[2].isel(map_method=[1, 0])
+    runs[1] = runs[1].isel(target_class=[1, 0])
     xr.testing.assert_equal(map_stability(runs, share=0.1).to_xarray(), expected.to_xarray())

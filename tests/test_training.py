@@ -5,12 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from small_cohorts import planted_cohort, same_weights
 
 from gcamccl_core.data.cohort import CohortError, make_split
 from gcamccl_core.model.losses import collaborative_loss
 from gcamccl_core.model.recipe import Recipe
-from gcamccl_core.model.training import fit, fit_many
+from gcamccl_core.model.training import fit, fit_many, gene_blocks
 
 QUICK = Recipe(epochs=8, learning_rate=1e-3, patience=None)
 TINY = Recipe(epochs=4, learning_rate=1e-3, patience=None)
@@ -209,3 +210,21 @@ def test_progress_is_shown_only_if_wanted(cohort, split, capsys):
     assert "seed 4: 100%" in shown
     assert "loss=" in shown
     assert "accuracy=" in shown
+
+
+def test_what_stops_a_later_split_is_said_before_the_first_starts(cohort, split, tmp_path):
+    lacking = cohort.copy(deep=True)
+    other = make_split(cohort, seed=2)
+    alone = np.setdiff1d(other.train, split.train)
+    lacking["snp"][np.setdiff1d(np.arange(cohort.sizes["subject"]), np.setdiff1d(split.train, other.train)), 5] = np.nan
+    assert len(alone)
+    with pytest.raises(ValueError, match="no training subject has a value of"):
+        fit_many(lacking, [split, other], [0, 1], QUICK, tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_without_a_gene_are_no_gene_together():
+    snp = xr.DataArray(np.zeros((2, 6)), dims=("subject", "locus"), name="snp")
+    for nothing in ("", None):
+        gene = np.array(["A", nothing, nothing, "B", "B", nothing], dtype=object)
+        assert gene_blocks(snp.assign_coords(snp_gene=("locus", gene))) == [1, 1, 1, 2, 1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 SYMMETRY_TOLERANCE = 1e-3  # half-precision sources (ABIDE's are float16) round the two triangles alike to about this
@@ -26,6 +27,18 @@ def name_some(names: Iterable[object], limit: int = 5) -> str:
     texts = [str(name) for name in names]
     shown = ", ".join(texts[:limit])
     return shown if len(texts) <= limit else f"{shown} and {len(texts) - limit} more"
+
+
+def without_name(values: np.ndarray) -> np.ndarray:
+    """Mark the entries of a coordinate that name nothing: missing ones and "".
+
+    Examples
+    --------
+    >>> without_name(np.array(["NRXN1", "", None, np.nan], dtype=object)).tolist()
+    [False, True, True, True]
+    """
+    texts = pd.Series(np.asarray(values).ravel()).astype(object)
+    return (texts.isna() | texts.astype(str).isin(["", "nan", "None", "<NA>"])).to_numpy()
 
 
 def view_names(cohort: xr.Dataset) -> list[str]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.cohort import Split, class_names
-from gcamccl_core.maps.hooks import choose_layers
+from gcamccl_core.maps.hooks import check_classes, choose_layers
 from gcamccl_core.maps.pooled_features import in_batches, pool_cohort, pool_features
 from gcamccl_core.model.networks import CollaborativeNet
 
@@ -198,8 +198,7 @@ def retrain_cam_head(
 def _check_labels(net: CollaborativeNet, cohort: xr.Dataset, split: Split) -> np.ndarray:
     """Class number of every subject, if the two parts that are read can be learnt from."""
     classes, label = class_names(cohort), cohort["label"].to_numpy()
-    if len(classes) != net.n_classes:
-        raise ValueError(f"the network has {net.n_classes} classes, the cohort {len(classes)}")
+    check_classes(net, cohort)
     for name, part in (("training", split.train), ("validation", split.validation)):
         if not len(part):
             raise ValueError(f"the {name} part has no subjects; make the split with make_split")

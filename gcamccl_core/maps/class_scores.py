@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.stats import ttest_ind
 
 from gcamccl_core.data.cohort import class_names
-from gcamccl_core.maps.dataset import class_values, flatten_features, is_image
+from gcamccl_core.maps.dataset import class_number, class_values, flatten_features, is_image, linkage_units
 
 OTHER_CLASS = "the other class"
 
@@ -86,7 +86,7 @@ def scores_by_source(
     image = is_image(maps, view)
     for method in maps["map_method"].to_numpy().astype(str):
         yield "model", method, class_values(maps, view, target_class, method).mean(axis=0)
-    of_class = maps["label"].to_numpy() == maps.get_index("target_class").get_loc(target_class)
+    of_class = maps["label"].to_numpy() == class_number(maps, target_class)
     other_classes = [other for other in maps["target_class"].to_numpy() if other != target_class]
     for method in maps["map_method"].to_numpy().astype(str) if other_classes else ():
         others = [
@@ -112,7 +112,5 @@ def check_features(maps: xr.Dataset, cohort: xr.Dataset, view: str) -> None:
 
 def pool_blocks(values: np.ndarray, view: xr.DataArray, how: str) -> np.ndarray:
     """Take the largest value (or any truth) of each linkage block; features without blocks stay as they are."""
-    block = view.coords.get(f"{view.name}_block")
-    if block is None:
-        return values
-    return pd.Series(values).groupby(block.to_numpy(), dropna=False).agg(how).to_numpy()
+    unit = linkage_units(view)
+    return values if unit is None else pd.Series(values).groupby(unit).agg(how).to_numpy()

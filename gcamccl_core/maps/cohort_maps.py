@@ -10,11 +10,10 @@ import numpy as np
 import xarray as xr
 from tqdm.std import tqdm
 
-from gcamccl_core.data.cohort import class_names
 from gcamccl_core.maps.cam_head import CamHead
 from gcamccl_core.maps.dataset import label_maps, write_maps
 from gcamccl_core.maps.gradient_rules import STEPS, Background
-from gcamccl_core.maps.hooks import choose_layers, traced_pass
+from gcamccl_core.maps.hooks import check_classes, choose_layers, traced_pass
 from gcamccl_core.maps.map_rules import choose_rules, needs_background, needs_relu_rules
 from gcamccl_core.model.networks import CollaborativeNet
 
@@ -150,8 +149,7 @@ def check_request(
     batch_size: int,
 ) -> np.ndarray:
     """Positions of the subjects to map, if everything asked for exists."""
-    if len(class_names(cohort)) != net.n_classes:
-        raise ValueError(f"the network has {net.n_classes} classes, the cohort {len(class_names(cohort))}")
+    check_classes(net, cohort)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     labelled = np.flatnonzero(cohort["label"].to_numpy() >= 0)

@@ -93,8 +93,8 @@ def average_runs(runs: Sequence[xr.Dataset]) -> xr.Dataset:
     Raises
     ------
     ValueError
-        If there is no run, or runs differ in views, subjects, classes, methods, features, labels or mapped layers; the
-        message names what differs.
+        If there is no run, or runs differ in views, subjects, classes, methods, features, labels, mapped layers or the
+        people that a pattern was correlated over; the message names what differs.
 
     Examples
     --------
@@ -150,6 +150,8 @@ def _refuse_difference(first: xr.Dataset, other: xr.Dataset, number: int) -> Non
         unlike = (first["label"] != other["label"]).to_numpy() if "label" in other.coords else np.ones(1, dtype=bool)
         if unlike.any():
             raise ValueError(f"run {number} differs from run 1 in 'label'; map the same cohort with every network")
+    if first.attrs.get("correlated_over") != other.attrs.get("correlated_over"):
+        raise ValueError(f"run {number} is a pattern over other people than run 1; correlate all over the same")
     if first.attrs.get("layers") != other.attrs.get("layers"):
         raise ValueError(
             f"run {number} maps the layers {other.attrs.get('layers')}, run 1 {first.attrs.get('layers')}; pass the "

@@ -11,9 +11,9 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import false_discovery_control, ttest_ind
 
-from gcamccl_core.data.checks import name_some
-from gcamccl_core.maps.class_scores import truth_of_class
-from gcamccl_core.maps.dataset import class_values, flatten_features, is_image, map_views
+from gcamccl_core.data.checks import class_names, name_some
+from gcamccl_core.maps.class_scores import check_features, truth_of_class
+from gcamccl_core.maps.dataset import class_number, class_values, flatten_features, is_image, linkage_units, map_views
 from gcamccl_core.maps.exact_tests import exact_trend
 from gcamccl_core.maps.selection import IMAGE_COLUMNS, TRUTH_COLUMNS, VECTOR_COLUMNS, describe_features
 
@@ -75,15 +75,17 @@ def confirm_biomarkers(
         One row per ``view``, ``target_class`` and selected ``feature``, the most certain first: ``map_value``, ``t``,
         ``p_value``, ``q_value``, and what :func:`.describe_features` knows, missing elsewhere. Features with a
         linkage block (coordinate ``<view>_block``) are tested by block: the p-value is that of its best feature times
-        the number of its features tested, and the row names that feature. ``t`` is 0 where it is no number. With
+        the number of its features tested, and the row names that feature. ``t`` is 0 where it is no number; where two
+        values separate the classes, the p-value is exact. With
         ``truth`` also ``planted`` and ``in_population``, bool, of the feature or of anything in its block.
         ``attrs["tested"]`` gives the number of candidates by view.
 
     Raises
     ------
     ValueError
-        If a number is out of range, the method or a view is missing, a subject is given twice, is unlabelled, or had
-        a part in the map or the network, or a class has fewer than two subjects.
+        If a number is out of range, the method or a view is missing, classes or features of maps and cohort differ, a
+        subject is given twice, is unlabelled, or had a part in the map or the network, or a class has fewer than two
+        subjects.
 
     References
     ----------
@@ -104,6 +106,7 @@ def confirm_biomarkers(
     for name, value, highest in (("candidates", candidates, 1.0), ("rate", rate, np.nextafter(1, 0))):
         if not 0 < value <= highest:
             raise ValueError(f"{name} must be above 0 and {'at most' if highest == 1 else 'below'} 1, got {value}")
+    _check_cohort(maps, cohort)
     people = cohort.isel(subject=np.asarray(subjects))
     classes = [str(name) for name in maps["target_class"].to_numpy()]
     learnt_from = cohort["subject"].to_numpy()[np.asarray([] if trained_on is None else trained_on, dtype=int)]
@@ -126,6 +129,18 @@ def confirm_biomarkers(
     return selected
 
 
+def _check_cohort(maps: xr.Dataset, cohort: xr.Dataset) -> None:
+    """Refuse a cohort whose classes or features are not those of the maps, in their order."""
+    mapped = [str(name) for name in np.atleast_1d(maps.attrs.get("classes", maps["target_class"].to_numpy()))]
+    if class_names(cohort) != mapped:
+        raise ValueError(
+            f"the maps' classes are {', '.join(mapped)}, the cohort's {', '.join(class_names(cohort))}: number and "
+            "name them alike, in label and in label.attrs['classes']"
+        )
+    for view in map_views(maps):
+        check_features(maps, cohort, view)
+
+
 def _check_people(people: xr.Dataset, maps: xr.Dataset, classes: Sequence[str], learnt_from: np.ndarray) -> None:
     """Refuse people who cannot judge: twice there, unlabelled, of too few in a class, or with a part in map or net."""
     label, ids = people["label"].to_numpy(), people["subject"].to_numpy().astype(str)
@@ -145,7 +160,7 @@ def _check_people(people: xr.Dataset, maps: xr.Dataset, classes: Sequence[str], 
                 f"{len(both)} of the {len(ids)} subjects had a part in the {what}, which breaks the promised rate: "
                 f"{name_some(both)}; make the {what} without them"
             )
-    scarce = [name for number, name in enumerate(classes) if (label == number).sum() < 2]
+    scarce = [name for name in classes if (label == class_number(maps, name)).sum() < 2]
     if scarce:
         raise ValueError(f"subjects must hold at least two of every class; too few of {name_some(scarce)}")
 
@@ -155,35 +170,37 @@ def _test_candidates(
 ) -> pd.DataFrame:
     """Candidates of one class with their p-values: features, or the best feature of every candidate block."""
     score = class_values(maps, view, target_class, method, subjects="all").mean(axis=0)
-    of_class = people["label"].to_numpy() == maps.get_index("target_class").get_loc(target_class)
+    of_class = people["label"].to_numpy() == class_number(maps, target_class)
     values = flatten_features(people[view].to_numpy(), is_image(maps, view))
     features = describe_features(maps, view).assign(
         view=view, target_class=target_class, map_value=score, position=np.arange(len(score))
     )
-    by_block = "block" in features
-    unit = features["block"] if by_block else features["position"]
-    best = features.groupby(unit, sort=False)["map_value"].max()
+    units = linkage_units(maps[view])
+    features["unit"] = features["position"] if units is None else units
+    best = features.groupby("unit", sort=False)["map_value"].max()
     n_candidates = max(1, round(candidates * len(best)))
     chosen = best.sort_values(ascending=False, kind="stable").index[:n_candidates]
-    table = features[unit.isin(chosen) & (score > 0)].copy()
+    table = features[features["unit"].isin(chosen) & (score > 0)].copy()
+    tested = values[:, table["position"]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a feature that does not vary in a class: t is no number
         t, p = ttest_ind(
-            values[of_class][:, table["position"]],
-            values[~of_class][:, table["position"]],
+            tested[of_class],
+            tested[~of_class],
             equal_var=False,
             nan_policy="omit",
             alternative="greater",
         )
     p = np.where(np.isfinite(t), p, 1.0)
+    for number in np.flatnonzero(np.isposinf(t)):  # two values, one for each group: t has no spread to be held against
+        larger = (tested[:, number] == np.nanmax(tested[:, number])).astype(int)
+        p[number] = exact_trend(larger[of_class], larger[~of_class])
     if people[view].attrs.get("kind") == "genotype":
-        p = _exact(values[:, table["position"]], of_class, p)
+        p = _exact(tested, of_class, p)
     table = table.assign(t=np.where(np.isfinite(t), t, 0.0), p_value=p)
-    if not by_block:
-        return table
-    sizes = table.groupby("block")["p_value"].transform("size")
-    table["p_value"] = np.minimum(table["p_value"] * sizes, 1)  # Bonferroni within the block
-    return table.sort_values(["p_value", "position"]).drop_duplicates("block").sort_values("position")
+    sizes = table.groupby("unit")["p_value"].transform("size")
+    table["p_value"] = np.minimum(table["p_value"] * sizes, 1)  # Bonferroni within a block
+    return table.sort_values(["p_value", "position"]).drop_duplicates("unit").sort_values("position")
 
 
 def _exact(genotypes: np.ndarray, of_class: np.ndarray, approximate: np.ndarray) -> np.ndarray:
@@ -200,7 +217,7 @@ def _add_truth(chosen: pd.DataFrame, cohort: xr.Dataset, view: str, target_class
     """Say of each whether it is true, or anything in its block."""
     for name, depth in zip(TRUTH_COLUMNS, ("truth", "population_truth"), strict=True):
         true = pd.Series(truth_of_class(cohort, view, target_class, depth))
-        if f"{view}_block" in cohort.coords:
-            true = true.groupby(cohort[f"{view}_block"].to_numpy()).transform("any")
+        units = linkage_units(cohort[view])
+        true = true if units is None else true.groupby(units).transform("any")
         chosen = chosen.assign(**{name: true.to_numpy()[chosen["position"]]})
     return chosen

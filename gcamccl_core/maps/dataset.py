@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
-from gcamccl_core.data.checks import name_some
+from gcamccl_core.data.checks import name_some, without_name
 from gcamccl_core.data.cohort import class_names
 
 
@@ -90,6 +91,43 @@ def write_maps(maps: xr.Dataset, path: str | Path, overwrite: bool = False) -> P
     return path
 
 
+def class_number(maps: xr.Dataset, target_class: str) -> int:
+    """Give the number of a class, also where some classes were selected, or put in another order.
+
+    Examples
+    --------
+    >>> maps = xr.Dataset(attrs={"classes": ["low", "high"]}).assign_coords(target_class=["high"])
+    >>> class_number(maps, "high")
+    1
+    """
+    present = [str(name) for name in maps["target_class"].to_numpy()]
+    every = [str(name) for name in np.atleast_1d(maps.attrs.get("classes", present))]
+    return (every if target_class in every else present).index(target_class)
+
+
+def linkage_units(view: xr.DataArray) -> np.ndarray | None:
+    """Give each feature the number of its linkage block; one without a block is a unit by itself.
+
+    Returns
+    -------
+    array of shape (n_features,), int, or None
+        None if the view has no coordinate ``<view>_block``.
+
+    Examples
+    --------
+    >>> snp = xr.DataArray(np.zeros((2, 4)), dims=("subject", "locus"), name="snp")
+    >>> linkage_units(snp.assign_coords(snp_block=("locus", ["a", "", "a", ""]))).tolist()
+    [0, 1, 0, 2]
+    """
+    block = view.coords.get(f"{view.name}_block")
+    if block is None:
+        return None
+    names = pd.Series(block.to_numpy()).astype(object)
+    alone = without_name(block.to_numpy())
+    names[alone] = [("alone", position) for position in np.flatnonzero(alone)]
+    return pd.factorize(names)[0]
+
+
 def is_image(maps: xr.Dataset, view: str) -> bool:
     """Whether a view's maps are images, with the dimensions (subject, target_class, map_method, i, j)."""
     return maps[view].ndim == 5
@@ -160,7 +198,7 @@ def class_values(
         raise ValueError(
             f"label must give one class number for each of the {maps.sizes['subject']} subjects of the maps"
         )
-    chosen = numbers == maps.get_index("target_class").get_loc(target_class)
+    chosen = numbers == class_number(maps, target_class)
     if subjects == "class" and not chosen.any():
         raise ValueError(f"no subject of class '{target_class}' is among the maps' {len(numbers)}; map other subjects")
     image = is_image(maps, view)

@@ -77,7 +77,7 @@ def scorecard(
     rows = []
     for view in map_views(maps):
         check_features(maps, cohort, view)
-        network_block = _network_blocks(cohort, is_image(maps, view), maps[view].shape[-1])
+        network_block = _network_blocks(maps, cohort, view)
         for target_class in maps["target_class"].to_numpy():
             planted, population = (
                 pool_blocks(truth_of_class(cohort, view, target_class, depth), cohort[view], "any")
@@ -91,15 +91,20 @@ def scorecard(
     return pd.DataFrame(rows)
 
 
-def _network_blocks(cohort: xr.Dataset, image: bool, n_regions: int) -> np.ndarray | None:
+def _network_blocks(maps: xr.Dataset, cohort: xr.Dataset, view: str) -> np.ndarray | None:
     """Name the pair of networks that every edge connects; None if the view has no edges or nobody knows."""
-    if not image or "roi_network" not in cohort:
+    if not is_image(maps, view) or "roi_network" not in cohort:
         return None
-    network = cohort["roi_network"].to_numpy().astype(str)
-    if len(network) != n_regions:  # an image of other regions
+    network, regions = cohort["roi_network"], maps.get_index(maps[view].dims[3])
+    if "roi" in cohort.indexes:  # by name, whatever the order of the image's regions
+        if not regions.isin(cohort.get_index("roi")).all():
+            return None  # an image of other regions
+        network = network.sel(roi=regions)
+    elif network.size != len(regions):
         return None
-    rows, columns = np.triu_indices(len(network), k=1)
-    pairs = np.sort(np.stack([network[rows], network[columns]]), axis=0)
+    names = network.to_numpy().astype(str)
+    rows, columns = np.triu_indices(len(names), k=1)
+    pairs = np.sort(np.stack([names[rows], names[columns]]), axis=0)
     return np.char.add(np.char.add(pairs[0], " - "), pairs[1])
 
 

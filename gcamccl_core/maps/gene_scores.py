@@ -59,7 +59,7 @@ def pool_to_genes(maps: xr.Dataset, view: str) -> pd.DataFrame:
     1  CLU    3.0     rs3     2
     """
     features = _describe_snps(maps, view)
-    genes = features[~features["gene"].isin(["", "nan", "None"])]
+    genes = features[features["gene"].notna()]
     if genes.empty:
         raise ValueError(f"no SNP of view '{view}' lies in a gene; give '{view}_gene' the names of genes")
     counts = genes.groupby("gene").agg(snps=("feature", "size"), blocks=("block", "nunique"))

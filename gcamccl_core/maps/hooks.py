@@ -7,8 +7,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+import xarray as xr
 from torch import Tensor, nn
 
+from gcamccl_core.data.checks import class_names
 from gcamccl_core.maps.relu_rules import RuledRelus
 from gcamccl_core.model.networks import CollaborativeNet
 
@@ -117,6 +119,18 @@ class TracedPass:
             score = self.logits[view][:, target].sum()  # subjects do not interact in eval mode: one pass serves all
             (self._known[key],) = torch.autograd.grad(score, source, retain_graph=True)
         return self._known[key]
+
+
+def check_classes(net: CollaborativeNet, cohort: xr.Dataset) -> None:
+    """Raise ValueError if the cohort's classes are not those that the network was trained on, in their order."""
+    names = class_names(cohort)
+    if len(names) != net.n_classes:
+        raise ValueError(f"the network has {net.n_classes} classes, the cohort {len(names)}")
+    if net.classes is not None and names != net.classes:
+        raise ValueError(
+            f"the network's classes are {', '.join(net.classes)}, the cohort's {', '.join(names)}: number and name "
+            "them alike, in label and in label.attrs['classes'] (GCAMCCLClassifier.to_cohort makes a cohort that fits)"
+        )
 
 
 def choose_layers(

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import pearsonr, rankdata
 
 from gcamccl_core.data.checks import name_some
-from gcamccl_core.maps.dataset import flatten_features, is_image, map_views, symmetric_name
+from gcamccl_core.maps.dataset import class_number, flatten_features, is_image, map_views, symmetric_name
 
 KEYS = ["view", "target_class", "method"]
 MEASURES = ["rank_correlation", "absolute_rank_correlation", "ssim"]
@@ -188,7 +188,7 @@ def group_difference(maps: xr.Dataset, group: str = "high", minus: str = "low") 
     for name in (group, minus):
         if name not in maps["target_class"]:
             raise ValueError(f"the maps have no class {name!r}; they have {name_some(maps['target_class'].to_numpy())}")
-        of_group = maps["label"].to_numpy() == maps.get_index("target_class").get_loc(name)
+        of_group = maps["label"].to_numpy() == class_number(maps, name)
         if not of_group.any():
             raise ValueError(f"no subject of class '{name}' is among the maps' {len(of_group)}; map other subjects")
         means.append(maps.isel(subject=of_group).mean("subject"))

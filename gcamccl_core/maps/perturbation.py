@@ -11,7 +11,7 @@ import xarray as xr
 from tqdm.std import tqdm
 
 from gcamccl_core.data.checks import name_some
-from gcamccl_core.maps.dataset import class_values, flatten_features, is_image, map_views
+from gcamccl_core.maps.dataset import class_number, class_values, flatten_features, is_image, map_views
 from gcamccl_core.maps.hooks import eval_mode
 from gcamccl_core.maps.replaced_features import ReplacedFeatures, training_means
 from gcamccl_core.model.networks import CollaborativeNet
@@ -107,7 +107,7 @@ def perturbation_curves(
     probes = {
         (view, name): ReplacedFeatures(net, view, number, inputs[view][label == number], baselines[view], batch_size)
         for view in map_views(maps)
-        for number, name in enumerate(classes)
+        for name, number in ((name, class_number(maps, name)) for name in classes)
     }
     rows = []
     with eval_mode(net), torch.no_grad():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from gcamccl_core.data.checks import name_some
+from gcamccl_core.data.checks import name_some, without_name
 from gcamccl_core.maps.class_scores import truth_of_class
 from gcamccl_core.maps.dataset import class_values, is_image, map_views
 
@@ -108,15 +108,18 @@ def describe_features(maps: xr.Dataset, view: str) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``feature``, and as far as known ``gene``, ``block``, or ``roi_i``, ``roi_j``, ``region_*`` and ``network_*``.
+        ``feature``, and as far as known ``gene``, ``block`` (missing where a SNP has none), or ``roi_i``, ``roi_j``,
+        ``region_*`` and ``network_*``.
     """
     dims = maps[view].dims[3:]
     names = maps[dims[0]].to_numpy().astype(str)
     if not is_image(maps, view):
         known = {name: maps.coords[f"{view}_{name}"] for name in VECTOR_COLUMNS if f"{view}_{name}" in maps.coords}
-        return pd.DataFrame(
-            {"feature": names, **{name: values.to_numpy().astype(str) for name, values in known.items()}}
-        )
+        table = pd.DataFrame({"feature": names})
+        for name, values in known.items():
+            nothing = without_name(values.to_numpy())
+            table[name] = pd.Series(values.to_numpy().astype(str), dtype="str").mask(nothing)
+        return table
     ends = dict(zip("ij", np.triu_indices(len(names), k=1), strict=True))
     table = pd.DataFrame({f"roi_{end}": names[index] for end, index in ends.items()})
     table.insert(0, "feature", table["roi_i"] + " -- " + table["roi_j"])

@@ -104,7 +104,7 @@ def fit_additive(
     Raises
     ------
     ValueError
-        If a view has no linear pathway, or a class or the groups cannot be divided into folds.
+        If a view has no linear pathway, outputs are no softmax, or a class or the groups cannot be divided into folds.
 
     Warns
     -----
@@ -125,9 +125,11 @@ def fit_additive(
     >>> heard["signal"] > heard["noise"]
     True
     """
+    if net.output != "softmax":
+        raise ValueError(f"linear pathways are fitted by the softmax loss of Eq. 12; the network has {net.output!r}")
     paths = {view: _linear_pathway(net, view) for view in net.views}
     label = target.cpu().numpy()
-    folds = divide(label, net.n_classes, seed, groups)
+    folds = divide(label, net.n_classes, seed, groups, net.classes)
     features = {view: DistinctFeatures(inputs[view]) for view in paths}
     values = {view: each.read(inputs[view]) for view, each in features.items()}
     copies = {view: each.copies for view, each in features.items()}

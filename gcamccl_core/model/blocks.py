@@ -59,14 +59,19 @@ def build_encoder(view: str, shape: tuple[int, ...], dropout: float) -> nn.Seque
     return encoder
 
 
-def _plan_view(name: str, shape: tuple[int, ...]) -> list[Block]:
-    """Blocks of one view, or an error that says the smallest size possible."""
+def check_view(name: str, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if no network can have a view of this name or shape."""
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
         raise ValueError(
             f"view {name!r} needs a name of letters, digits and underscores that torch does not use itself"
         )
     if len(shape) not in TABLE_IV or len(set(shape)) != 1:
         raise ValueError(f"view '{name}' has shape {shape}; expected (side, side) or (length,)")
+
+
+def _plan_view(name: str, shape: tuple[int, ...]) -> list[Block]:
+    """Blocks of one view, or an error that says the smallest size possible."""
+    check_view(name, shape)
     blocks = _shrink_to_fit(len(shape), shape[0])
     if blocks is None:
         smallest = next(size for size in count(1) if _shrink_to_fit(len(shape), size))

@@ -13,6 +13,15 @@ OUTPUTS = ("softmax", "sigmoid")
 COMBINATIONS = ("mean", "confidence")
 
 
+def check_fusion(output: str, combine: str) -> None:
+    """Raise ValueError if logits cannot become probabilities, or views one prediction, in these ways."""
+    if output not in OUTPUTS:
+        raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
+    if combine not in COMBINATIONS or (combine == "confidence" and output != "softmax"):
+        allowed = COMBINATIONS if output == "softmax" else ("mean",)
+        raise ValueError(f"combine must be {' or '.join(allowed)} with output={output!r}, got {combine!r}")
+
+
 def fused_log_proba(logits: Mapping[str, Tensor], output: str = "softmax") -> Tensor:
     """Logarithm of the mean over the views of their class probabilities, shape (n, n_classes).
 

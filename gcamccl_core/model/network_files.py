@@ -18,7 +18,8 @@ def save_net(net: CollaborativeNet, path: str | Path) -> Path:
     path : path
         The file to write or replace, usually ``*.safetensors``.
     """
-    arguments = {name: getattr(net, name) for name in ("views", "n_classes", "dropout", "output", "combine", "blocks")}
+    names = ("views", "n_classes", "dropout", "output", "combine", "blocks", "classes")
+    arguments = {name: getattr(net, name) for name in names}
     arguments["pathways"] = net.pathway_names
     return write_tensors(path, net.state_dict(), {"arguments": arguments})
 

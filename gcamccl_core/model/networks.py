@@ -10,8 +10,8 @@ import xarray as xr
 from torch import Tensor, nn
 
 from gcamccl_core.data.checks import name_some
-from gcamccl_core.model.blocks import FEATURES, build_encoder
-from gcamccl_core.model.fusion import COMBINATIONS, OUTPUTS, fused_log_proba
+from gcamccl_core.model.blocks import FEATURES, build_encoder, check_view
+from gcamccl_core.model.fusion import check_fusion, fused_log_proba
 from gcamccl_core.model.pathways import Standardisation, build_pathways, choose_pathways, silent
 from gcamccl_core.model.scaling import Scaling
 
@@ -46,6 +46,8 @@ class CollaborativeNet(nn.Module):
         until then confidence is 1 and offset 0.
     blocks : mapping of str to sequence of int, optional
         By vector, the sizes of the blocks that its pathway of that name sees; every feature by itself if not given.
+    classes : sequence of str, optional
+        Names of the classes in the order of their numbers; maps refuse a cohort that names them otherwise.
 
     Raises
     ------
@@ -73,20 +75,22 @@ class CollaborativeNet(nn.Module):
         pathways: Mapping[str, Sequence[str]] | None = None,
         combine: str = "mean",
         blocks: Mapping[str, Sequence[int]] | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         if not views:
             raise ValueError("a network needs at least one view")
         if n_classes < 2:
             raise ValueError(f"n_classes must be at least 2, got {n_classes}")
+        if classes is not None and len(classes) != n_classes:
+            raise ValueError(f"{n_classes} classes have {len(classes)} names: {name_some(classes)}")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
-        if output not in OUTPUTS:
-            raise ValueError(f"output must be one of {', '.join(OUTPUTS)}, got {output!r}")
-        if combine not in COMBINATIONS or (combine == "confidence" and output != "softmax"):
-            allowed = COMBINATIONS if output == "softmax" else ("mean",)
-            raise ValueError(f"combine must be {' or '.join(allowed)} with output={output!r}, got {combine!r}")
+        check_fusion(output, combine)
         self.views = {name: tuple(int(size) for size in shape) for name, shape in views.items()}
+        for name, shape in self.views.items():
+            check_view(name, shape)
+        self.classes = None if classes is None else [str(name) for name in classes]
         self.n_classes, self.dropout, self.output, self.combine = n_classes, dropout, output, combine
         self.blocks = {view: list(map(int, sizes)) for view, sizes in (blocks or {}).items()}
         self.pathway_names = choose_pathways(self.views, pathways or {}, self.blocks)

@@ -40,9 +40,13 @@ def center_and_spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     center = values.mean(axis=0, dtype=np.float64).astype(values.dtype)
     spread = np.sqrt(np.square(values - center).mean(axis=0))
     spread[np.ptp(values, axis=0) == 0] = 0  # exact, where rounding of the mean leaves a constant some spread
-    typical = np.median(spread[spread > 0]) if (spread > 0).any() else 0.0
-    spread[spread <= ROUNDING * np.maximum(np.abs(center), typical)] = 0
+    spread[spread <= ROUNDING * np.maximum(np.abs(center), _typical(spread))] = 0
     return center, spread
+
+
+def _typical(spread: np.ndarray) -> float:
+    """Median of the spreads of what varies at all."""
+    return float(np.median(spread[spread > 0])) if (spread > 0).any() else 0.0
 
 
 class Scaling(nn.Module):
@@ -97,9 +101,12 @@ class Scaling(nn.Module):
             self.center.zero_()
             self.scale.fill_(1)
         else:
-            spread = np.nanstd(values, axis=axis)
+            spread = np.asarray(np.nanstd(values, axis=axis))
+            constant = np.nanmax(values, axis=axis) == np.nanmin(values, axis=axis)
+            rounding = ROUNDING * np.maximum(np.abs(np.nanmean(values, axis=axis)), _typical(spread))
             self.center.copy_(self.fill)
-            self.scale.copy_(torch.as_tensor(np.where(spread > 0, spread, 1)))  # a constant variable becomes 0
+            # what varies by rounding alone becomes 0, whatever a new subject's value
+            self.scale.copy_(torch.as_tensor(np.where(constant | (spread <= rounding), np.inf, spread)))
         return self
 
     def forward(self, view: xr.DataArray) -> Tensor:

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, StratifiedKFold
 
+from gcamccl_core.data.checks import name_some
 from gcamccl_core.model.rotation import Rotation, correlation_ratio
 
 EXPONENTS = (0.0, 0.5, 1.0, 1.5)  # of the gates; 0 leaves all alike, as in an ordinary penalised regression
@@ -37,11 +38,42 @@ class Setting:
     penalty: float
 
 
-def divide(label: np.ndarray, n_classes: int, seed: int, groups: Sequence[object] | np.ndarray | None) -> list[Fold]:
-    """Stratified folds, groups whole; every fold leaves someone out and trains on every class."""
-    rarest = int(np.bincount(label, minlength=n_classes).min())
+def divide(
+    label: np.ndarray,
+    n_classes: int,
+    seed: int,
+    groups: Sequence[object] | np.ndarray | None,
+    classes: Sequence[str] | None = None,
+) -> list[Fold]:
+    """Stratified folds, groups whole; every fold leaves someone out and trains on every class.
+
+    Parameters
+    ----------
+    label : array of int, shape (n,)
+        Class numbers of the training subjects.
+    n_classes : int
+        How many classes there are.
+    seed : int
+        Of the folds.
+    groups : array of shape (n,), optional
+        Sites or families to keep whole.
+    classes : sequence of str, optional
+        Names of the classes, for the error message.
+
+    Raises
+    ------
+    ValueError
+        If a class has fewer than two subjects, or groups cannot be divided.
+    """
+    counts = np.bincount(label, minlength=n_classes)
+    rarest = int(counts.min())
     if rarest < 2:
-        raise ValueError("every class needs at least 2 training subjects, so that one can be left out")
+        names = [f"class {number}" for number in range(n_classes)] if classes is None else classes
+        scarce = name_some(f"{names[number]} has {counts[number]}" for number in range(n_classes) if counts[number] < 2)
+        raise ValueError(
+            f"every class needs at least 2 training subjects, so that one can be left out; {scarce}. A class that "
+            "nobody has does not belong among the names in label.attrs['classes']"
+        )
     if groups is None:
         folds: BaseCrossValidator = StratifiedKFold(min(N_FOLDS, rarest), shuffle=True, random_state=seed)
     else:

@@ -13,7 +13,7 @@ import torch
 import xarray as xr
 from tqdm.std import tqdm
 
-from gcamccl_core.data.checks import check_cohort, name_some, view_names
+from gcamccl_core.data.checks import check_cohort, name_some, view_names, without_name
 from gcamccl_core.data.cohort import Split, class_names
 from gcamccl_core.model.additive import fit_additive
 from gcamccl_core.model.checkpoint import read_tensors, write_tensors
@@ -21,6 +21,8 @@ from gcamccl_core.model.epochs import Training
 from gcamccl_core.model.fitted import SUMMARY, Fitted, load_fitted, save_fitted
 from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.model.recipe import Recipe
+from gcamccl_core.model.scaling import Scaling
+from gcamccl_core.model.setting_choice import divide
 from gcamccl_core.provenance import fingerprint, hash_data, hash_module, resolve, stamp
 
 PARTS = ("train", "validation", "test")
@@ -112,8 +114,9 @@ def fit_many(
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
     _check_fusion(cohort, splits, recipe)
-    for split in splits:
+    for split, seed in zip(splits, seeds, strict=True):
         _check_split(cohort, split, recipe)
+        _check_fit(cohort, split, recipe, int(seed))
     data, code = (hash_data(cohort), hash_module(__name__, "model")) if out is not None else (None, None)
     fits: list[Fitted] = []
     bar = tqdm(zip(splits, seeds, strict=True), "networks", len(seeds), disable=not progress or len(seeds) == 1)
@@ -147,8 +150,9 @@ def _train(
         n_outputs = len(classes) if recipe.fusion == "collaborative" else recipe.latent
         pathways = {name: recipe.image if len(shape) == 2 else recipe.vector for name, shape in views.items()}
         blocks = {name: gene_blocks(cohort[name]) for name, paths in pathways.items() if "blocks" in paths}
+        names = classes if recipe.fusion == "collaborative" else None
         net = CollaborativeNet(
-            views, n_outputs, recipe.dropout, recipe.output, pathways, recipe.combine, blocks
+            views, n_outputs, recipe.dropout, recipe.output, pathways, recipe.combine, blocks, names
         ).fit_scaling(cohort, split.train)
         train, validation = (
             (net.prepare(cohort, part), torch.from_numpy(label[part])) for part in (split.train, split.validation)
@@ -165,7 +169,11 @@ def _train(
         elif linear is not None:
             training.record_start(train, validation)
         bar = tqdm(
-            total=recipe.epochs, initial=training.epoch, desc=f"seed {seed}", leave=not nested, disable=not progress
+            total=recipe.epochs,
+            initial=training.epoch,
+            desc=f"seed {seed}",
+            leave=not nested,
+            disable=not progress or training.finished,
         )
         with bar:
             while not training.finished:
@@ -185,7 +193,7 @@ def _train(
 
 
 def gene_blocks(view: xr.DataArray) -> list[int]:
-    """Sizes of the runs of features of one gene; every feature by itself without genes.
+    """Sizes of the runs of features of one gene; a feature without a gene is by itself.
 
     Parameters
     ----------
@@ -206,8 +214,8 @@ def gene_blocks(view: xr.DataArray) -> list[int]:
     name = f"{view.name}_gene"
     if name not in view.coords:
         return [1] * view.shape[1]
-    gene = view[name].to_numpy().astype(str)
-    starts = np.flatnonzero(np.r_[True, gene[1:] != gene[:-1]])
+    gene, nowhere = view[name].to_numpy().astype(str), without_name(view[name].to_numpy())
+    starts = np.flatnonzero(np.r_[True, (gene[1:] != gene[:-1]) | nowhere[1:]])
     return np.diff(np.r_[starts, len(gene)]).tolist()
 
 
@@ -238,6 +246,17 @@ def _check_fusion(cohort: xr.Dataset, splits: Sequence[Split], recipe: Recipe) -
                 f"{len(split.validation)} validation subjects are fewer than twice latent, {2 * recipe.latent}; "
                 "lower latent or give the validation part more"
             )
+
+
+def _check_fit(cohort: xr.Dataset, split: Split, recipe: Recipe, seed: int) -> None:
+    """Refuse training subjects that lack a feature altogether, or cannot be divided into folds."""
+    train, classes = split.train, class_names(cohort)
+    for name in view_names(cohort):
+        if cohort[name].attrs.get("kind") == "genotype":  # no other kind may be missing
+            Scaling(cohort[name].shape[1:]).fit(cohort[name].isel(subject=train))
+    if "linear" in recipe.image:
+        label = cohort["label"].to_numpy()[train].astype(np.int64)
+        divide(label, len(classes), seed, _groups_kept(cohort, split), classes)
 
 
 def _check_split(cohort: xr.Dataset, split: Split, recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from gcamccl_core.maps.dataset import class_number
 from gcamccl_core.report.labels import join_words, number
 from gcamccl_core.report.matrix import arrange_regions, draw_brackets, draw_matrix
 from gcamccl_core.report.style import DIVERGING, SEQUENTIAL, axes_or_new, class_looks, house_style, new_figure, pretty
@@ -211,4 +212,4 @@ def _panels(maps: xr.Dataset, view: str, target_class: str, method: str, n_subje
 
 def subjects_of(maps: xr.Dataset, target_class: str) -> np.ndarray:
     """Find the subjects whose true label is the class: positions along ``subject``."""
-    return np.flatnonzero(maps["label"].to_numpy() == maps.get_index("target_class").get_loc(target_class))
+    return np.flatnonzero(maps["label"].to_numpy() == class_number(maps, target_class))

@@ -76,9 +76,9 @@ def make(
         One row per ``split``, ``learning_rate`` (in words), ``network``, ``view``, ``target_class`` and ``method``:
         measures of :func:`.scorecard`, and ``random_likeness``, the size of the mean rank correlation with the same
         maps of random weights. Networks are one training, the mean of all trainings, random weights (drawn alike for
-        every rate) and, without any, "univariate". Methods end in ``_contrast`` where the other class's map of the same
-        subject is subtracted. Maps are of test subjects, images symmetrised. A rate at which every training
-        diverges has no rows.
+        every rate) and, without any, "univariate"; ``n_networks`` of the trainings did not diverge, and the first of
+        these is the one. Methods end in ``_contrast`` where the other class's map of the same subject is subtracted.
+        Maps are of test subjects, images symmetrised. A rate at which every training diverges has no rows.
     """
     work = partial(map_split, store, dict(source), n_starts, seed, scheme)
     units = list(product(range(n_splits), learning_rates))
@@ -108,7 +108,7 @@ def map_split(
         for each in seeds:
             with suppress(FloatingPointError):  # it diverged
                 nets[each] = fit(cohort, split, recipe, each, f"{store}/models", progress=False).net
-        return score_maps(nets, cohort, split) if nets else pd.DataFrame({"view": []})
+        return score_maps(nets, cohort, split).assign(n_networks=len(nets)) if nets else pd.DataFrame({"view": []})
 
     table = cached(store, "rivals", key, train_and_map, TABLE)
     return table.assign(split=number, learning_rate=f"rate {rate:.0e}"), hash_data(cohort)
