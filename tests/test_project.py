@@ -206,11 +206,11 @@ def test_the_code_for_ones_own_cohort_runs(tmp_path, monkeypatch):
     code = example_of("assemble_cohort(")
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    ids = [f"{n:03d}" for n in range(20)]
+    ids = [f"{n:03d}" for n in range(80)]
     rows = [(s, i, j, rng.uniform(-1, 1)) for s in ids for i, j in (("A", "B"), ("C", "A"), ("B", "C"))]
     edges = pd.DataFrame(rows, columns=["subject", "roi_i", "roi_j", "r"])
     edges.to_csv("connectivity.csv", index=False)
-    people = pd.DataFrame({"subject": ids, "score": rng.normal(100, 15, 20), "thickness": rng.normal(2.5, 0.1, 20)})
+    people = pd.DataFrame({"subject": ids, "score": rng.normal(100, 15, 80), "thickness": rng.normal(2.5, 0.1, 80)})
     people.sample(frac=1, random_state=0).to_csv("people.csv", index=False)
     exec(compile(code, "rerun.md", "exec"), {})
 
@@ -221,5 +221,8 @@ def test_the_code_for_ones_own_cohort_runs(tmp_path, monkeypatch):
     expected = edges.query("subject == '000' and roi_i == 'C'")["r"].item()
     assert float(first.sel(roi_i="A", roi_j="C")) == pytest.approx(expected)
     assert float(first.sel(roi_i="B", roi_j="B")) == 1
-    highest = people.nlargest(4, "score")["subject"]
+    highest = people.nlargest(16, "score")["subject"]
     assert sorted(cohort["subject"][cohort["label"] == 1].to_numpy()) == sorted(highest)
+    namespace = {}
+    exec(compile(example_of("confirm_biomarkers("), "rerun.md", "exec"), namespace)
+    assert namespace["score"] == {"fc": "fused", "morphometry": "others"}
