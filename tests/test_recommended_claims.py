@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gcamccl_core.model.comparators import COMPARATORS
-from gcamccl_core.model.scores import compare_paired
+from gcamccl_core.model.scores import compare_paired, summarise
 from gcamccl_core.report.comparison_tables import compare_with_best
 
 RESULTS = Path(__file__).parent.parent / "results"
@@ -44,7 +44,7 @@ def compare_variants(name):
     return compare_paired(variants, OURS, "auc").set_index("method")
 
 
-@pytest.mark.parametrize("regime", ["clear", "realistic"])
+@pytest.mark.parametrize("regime", ["clear", "realistic", "scattered"])
 def test_gates_bring_what_is_gained_on_simulated_people(regime):
     found = compare_variants(regime)
     for method in ("without gates", "rows and blocks alone"):
@@ -55,15 +55,28 @@ def test_gates_bring_what_is_gained_on_simulated_people(regime):
     assert against_classical(regime).loc["auc", "low"] > 0
 
 
-@pytest.mark.parametrize("task", ["abide_fiq", "abide_diagnosis"])
+@pytest.mark.parametrize("measure", ["accuracy", "auc"])
+def test_on_scattered_it_is_above_every_classical_method(measure):
+    row = against_classical("scattered").loc[measure]
+    assert row["low"] > 0
+    assert row["p_adjusted"] < 0.001
+
+
+def test_where_there_is_nothing_it_is_at_chance():
+    found = summarise(scores("null"), independent=True).set_index(["method", "measure"]).loc[OURS]
+    for measure in ("accuracy", "auc"):
+        assert found.loc[measure, "low"] < 0.5 < found.loc[measure, "high"]
+
+
+@pytest.mark.parametrize("task", ["abide_fiq", "abide_diagnosis", "abide_age"])
 def test_on_abide_no_part_can_be_told_from_nothing_but_kernels_alone(task):
     found = compare_variants(task)
-    behind = set(found.index[(found["low"] > 0) | (found["high"] < 0)])
+    behind = set(found.index[found["p_adjusted"] < 0.05])
     assert behind == ({"rows and blocks alone"} if task == "abide_diagnosis" else set())
     assert ((against_classical(task)["low"] < 0) & (against_classical(task)["high"] > 0)).all()
 
 
-@pytest.mark.parametrize("name", ["clear", "realistic", "abide_fiq", "abide_diagnosis"])
+@pytest.mark.parametrize("name", ["clear", "realistic", "scattered", "abide_fiq", "abide_diagnosis"])
 def test_a_gain_over_the_better_view_is_not_shown_on_the_splits_of_table_iii(name):
     table = scores(name)
     alone = [method for method in table["method"].unique() if method.startswith(OURS) and method.endswith(" alone")]
@@ -76,8 +89,20 @@ def test_a_gain_over_the_better_view_is_shown_on_fresh_cohorts():
     assert (compare_with_best({"fresh": scores("fresh_clear")}, OURS, alone, ["fresh"])["low"] > 0).all()
 
 
+def test_a_gain_over_the_better_view_is_shown_on_age():
+    alone = [f"{OURS}, {view} alone" for view in ("fc", "morphometry")]
+    found = compare_with_best({"abide_age": scores("abide_age")}, OURS, alone, measures=["auc"])
+    assert (found["low"] > 0).all()
+    assert (found["p_adjusted"] < 0.05).all()
+
+
 def test_on_intelligence_it_is_not_ahead():
     assert (against_classical("abide_fiq")["difference"] < 0).all()
+
+
+@pytest.mark.parametrize("task", ["abide_diagnosis", "abide_age"])
+def test_on_the_other_tasks_it_is_not_worse(task):
+    assert against_classical(task)["not_worse"].all()
 
 
 @pytest.fixture(scope="module")
