@@ -68,11 +68,11 @@ def test_where_there_is_nothing_it_is_at_chance():
         assert found.loc[measure, "low"] < 0.5 < found.loc[measure, "high"]
 
 
-@pytest.mark.parametrize("task", ["abide_fiq", "abide_diagnosis", "abide_age"])
+@pytest.mark.parametrize("task", ["abide_fiq", "abide_diagnosis", "abide_sex", "abide_age"])
 def test_on_abide_no_part_can_be_told_from_nothing_but_kernels_alone(task):
     found = compare_variants(task)
     behind = set(found.index[found["p_adjusted"] < 0.05])
-    assert behind == ({"rows and blocks alone"} if task == "abide_diagnosis" else set())
+    assert behind == ({"rows and blocks alone"} if task in ("abide_diagnosis", "abide_sex") else set())
     assert ((against_classical(task)["low"] < 0) & (against_classical(task)["high"] > 0)).all()
 
 
@@ -89,9 +89,10 @@ def test_a_gain_over_the_better_view_is_shown_on_fresh_cohorts():
     assert (compare_with_best({"fresh": scores("fresh_clear")}, OURS, alone, ["fresh"])["low"] > 0).all()
 
 
-def test_a_gain_over_the_better_view_is_shown_on_age():
+@pytest.mark.parametrize("task", ["abide_age", "abide_sex"])
+def test_a_gain_over_the_better_view_is_shown_where_both_know_much(task):
     alone = [f"{OURS}, {view} alone" for view in ("fc", "morphometry")]
-    found = compare_with_best({"abide_age": scores("abide_age")}, OURS, alone, measures=["auc"])
+    found = compare_with_best({task: scores(task)}, OURS, alone, measures=["auc"])
     assert (found["low"] > 0).all()
     assert (found["p_adjusted"] < 0.05).all()
 
@@ -103,6 +104,13 @@ def test_on_intelligence_it_is_not_ahead():
 @pytest.mark.parametrize("task", ["abide_diagnosis", "abide_age"])
 def test_on_the_other_tasks_it_is_not_worse(task):
     assert against_classical(task)["not_worse"].all()
+
+
+def test_on_sex_it_is_not_worse_in_area_and_a_little_behind_in_accuracy():
+    found = against_classical("abide_sex")
+    assert found.loc["auc", "not_worse"]
+    assert not found.loc["accuracy", "not_worse"]
+    assert found.loc["accuracy", "low"] < found.loc["accuracy", "difference"] < 0 < found.loc["accuracy", "high"]
 
 
 @pytest.fixture(scope="module")
