@@ -129,6 +129,19 @@ def test_its_maps_find_the_planted_connections_and_snps_of_clear(recovered):
     assert (weights["average_precision"] < connections["average_precision"]).all()
 
 
+@pytest.mark.parametrize("regime", ["realistic", "scattered"])
+@pytest.mark.parametrize(
+    ("view", "method"), [("fc", "pattern over everyone"), ("snp", "pattern of the other views' score")]
+)
+def test_on_harder_regimes_its_maps_find_more_than_a_linear_models_weights(regime, view, method):
+    table = pd.read_csv(RESULTS / f"recovery_{regime}.csv")
+    found = table[table["view"] == view].groupby(["method", "target_class"])["average_precision"].mean()
+    for other in ("weights without gates and agreement", "t-test"):
+        assert (found[method] > found[other]).all()
+    alike = table[(table["view"] == view) & (table["method"] == method)]["random_likeness"]
+    assert alike.mean() <= 0.10
+
+
 def test_its_maps_do_not_outlive_the_weights(recovered):
     for view, method in (("fc", "pattern over everyone"), ("snp", "pattern of the other views' score")):
         assert (recovered.loc[view].loc[method]["random_likeness"] <= 0.10).all()

@@ -459,7 +459,6 @@ def test_every_stored_table_has_its_stamp():
 
 TO_BE_COMPUTED = {
     "recommended_fresh_realistic",
-    *(f"recovery_{regime}" for regime in ("realistic", "scattered")),
     *(f"calibration_{name}" for name in ("realistic", "scattered", "abide_diagnosis", "abide_sex", "abide_age")),
     "selection_null",
     "rivals_clear",
