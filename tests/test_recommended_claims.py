@@ -71,7 +71,8 @@ def test_where_there_is_nothing_it_is_at_chance():
 @pytest.mark.parametrize("task", ["abide_fiq", "abide_diagnosis", "abide_sex", "abide_age"])
 def test_on_abide_no_part_can_be_told_from_nothing_but_kernels_alone(task):
     found = compare_variants(task)
-    behind = set(found.index[found["p_adjusted"] < 0.05])
+    parts = found.drop("linear SVM with gates")  # a machine of its own, no part
+    behind = set(parts.index[(parts["low"] > 0) | (parts["high"] < 0)])
     assert behind == ({"rows and blocks alone"} if task in ("abide_diagnosis", "abide_sex") else set())
     assert ((against_classical(task)["low"] < 0) & (against_classical(task)["high"] > 0)).all()
 
@@ -133,7 +134,7 @@ def test_its_maps_find_the_planted_connections_and_snps_of_clear(recovered):
 @pytest.mark.parametrize(
     ("view", "method"), [("fc", "pattern over everyone"), ("snp", "pattern of the other views' score")]
 )
-def test_on_harder_regimes_its_maps_find_more_than_a_linear_models_weights(regime, view, method):
+def test_on_the_other_regimes_its_maps_find_more_than_a_linear_models_weights(regime, view, method):
     table = pd.read_csv(RESULTS / f"recovery_{regime}.csv")
     found = table[table["view"] == view].groupby(["method", "target_class"])["average_precision"].mean()
     for other in ("weights without gates and agreement", "t-test"):

@@ -193,8 +193,9 @@ def _test_candidates(
         )
     p = np.where(np.isfinite(t), p, 1.0)
     for number in np.flatnonzero(np.isposinf(t)):  # two values, one for each group: t has no spread to be held against
+        known = ~np.isnan(tested[:, number])
         larger = (tested[:, number] == np.nanmax(tested[:, number])).astype(int)
-        p[number] = exact_trend(larger[of_class], larger[~of_class])
+        p[number] = exact_trend(larger[known & of_class], larger[known & ~of_class])
     if people[view].attrs.get("kind") == "genotype":
         p = _exact(tested, of_class, p)
     table = table.assign(t=np.where(np.isfinite(t), t, 0.0), p_value=p)
