@@ -1,0 +1,131 @@
+"""What genotypes say of the people themselves: their sex, their heterozygosity, and who is related."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+from gcamccl_core.data.external_tools import run_tool
+from gcamccl_core.data.filesets import Fileset
+
+FEMALE_BELOW, MALE_ABOVE = 0.2, 0.8  # of the inbreeding coefficient F on X, as in PLINK 1.9
+OUTLYING = 3.0  # standard deviations of F
+RELATED = 0.0884  # kinship of second-degree relatives and closer (Manichaikul et al. 2010)
+ENOUGH_SNPS = 1000  # for kinship
+SEXES = {"1": "male", "2": "female"}
+MANY = 500_000  # genotypes held in memory at a time are this many times the people
+
+
+def check_samples(files: Fileset, kept: Fileset) -> tuple[pd.DataFrame, pd.DataFrame]:
+    r"""Report what may be wrong with people; nobody is removed.
+
+    The inbreeding coefficient of a person is :math:`F = (O - E) / (N - E)`, with O homozygous genotypes of N, and E of
+    them expected by the allele frequencies. On X it is near 1 for men, who have one copy, and near 0 for women.
+    Kinship is KING's estimate, which needs no frequencies.
+
+    Parameters
+    ----------
+    files : Fileset
+        Before any filter: X is of these.
+    kept : Fileset
+        After the filters: heterozygosity and kinship are of these.
+
+    Returns
+    -------
+    samples : pandas.DataFrame
+        One row per person of ``files``: ``subject``, ``kept``, ``missing`` (share of genotypes), ``inbreeding`` (F, NaN
+        where not kept), ``inbreeding_outlying`` (more than three standard deviations from the mean), ``sex_stated``,
+        ``sex_x`` ("male", "female" or "" where X does not tell), ``sex_mismatch``.
+    related : pandas.DataFrame
+        One row per pair of second-degree relatives or closer: ``subject_1``, ``subject_2``, ``kinship`` (0.5 for
+        twins and duplicates, 0.25 for parents and siblings, 0.125 in second degree).
+    """
+    subject = dict(zip(files.names, files.samples["subject"], strict=True))
+    table = pd.DataFrame({"subject": list(subject.values())})
+    table["kept"] = table["subject"].isin(kept.names.map(subject))
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "report"
+        run_tool("plink2", ["--bfile", files.prefix, "--missing", "sample-only", "--out", out])
+        table["missing"] = table["subject"].map(_read_report(f"{out}.smiss", subject)["F_MISS"])
+        table["inbreeding"] = np.nan
+        if len(kept.samples) > 1:
+            run_tool("plink2", ["--bfile", kept.prefix, "--het", "--bad-freqs", "--out", out])
+            table["inbreeding"] = table["subject"].map(_read_report(f"{out}.het", subject)["F"])
+    distance = (table["inbreeding"] - table["inbreeding"].mean()).abs()
+    table["inbreeding_outlying"] = distance > OUTLYING * table["inbreeding"].std()
+    table["sex_stated"] = files.samples["sex"].map(SEXES).fillna("")
+    table["sex_x"] = read_sex(files)
+    told = (table["sex_x"] != "") & (table["sex_stated"] != "")
+    table["sex_mismatch"] = told & (table["sex_x"] != table["sex_stated"])
+    return table, find_relatives(kept)
+
+
+def find_relatives(files: Fileset) -> pd.DataFrame:
+    """List pairs of second-degree relatives and closer, by KING's estimate of kinship.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As the second table of :func:`check_samples`.
+
+    Warns
+    -----
+    UserWarning
+        If there are too few SNPs for an estimate; then no pair is listed.
+    """
+    nobody = pd.DataFrame({"subject_1": [], "subject_2": [], "kinship": []})
+    if len(files.samples) < 2:
+        return nobody
+    if len(files.variants) < ENOUGH_SNPS:
+        warnings.warn(
+            f"{len(files.variants)} SNPs are too few to tell who is related; it takes {ENOUGH_SNPS}", stacklevel=2
+        )
+        return nobody
+    subject = dict(zip(files.names, files.samples["subject"], strict=True))
+    with TemporaryDirectory() as folder:
+        out = Path(folder) / "report"
+        rule = ["--make-king-table", "--king-table-filter", RELATED]
+        run_tool("plink2", ["--bfile", files.prefix, *rule, "--out", out])
+        found = _read_plink(f"{out}.kin0")
+    for number in (1, 2):
+        family = found.get(f"FID{number}", "0")
+        found[f"subject_{number}"] = (family + "\t" + found[f"IID{number}"]).map(subject)
+    return found.assign(kinship=found["KINSHIP"].astype(float))[list(nobody)]
+
+
+def _read_plink(path: str) -> pd.DataFrame:
+    """Read one of plink2's reports; it leaves out families that are all 0."""
+    return pd.read_csv(path, sep="\t", dtype=str).rename(columns=lambda name: name.lstrip("#"))
+
+
+def _read_report(path: str, subject: Mapping[str, str]) -> pd.DataFrame:
+    table = _read_plink(path)
+    family = table["FID"] if "FID" in table else pd.Series("0", index=table.index)
+    table.index = pd.Index((family + "\t" + table["IID"]).map(subject), name="subject")
+    return table.drop(columns=["FID", "IID"], errors="ignore").apply(pd.to_numeric, errors="coerce")
+
+
+def read_sex(files: Fileset) -> np.ndarray:
+    """Tell the sex from X, outside its ends, which men have twice; "" where there is no X or it does not tell."""
+    of_x = np.flatnonzero(files.variants["chromosome"].isin(["23", "X", "chrX"]))
+    if not len(of_x):
+        return np.full(len(files.samples), "")
+    homozygous, expected, number = (np.zeros(len(files.samples)) for _ in range(3))
+    step = max(1, MANY // max(1, len(files.samples)))
+    for start in range(0, len(of_x), step):
+        values = files.read(of_x[start : start + step])
+        known = ~np.isnan(values)
+        n = known.sum(axis=0)
+        frequency = np.divide(np.nansum(values, axis=0), 2 * n, out=np.zeros(len(n)), where=n > 0)
+        usable = known & (frequency > 0) & (frequency < 1)
+        homozygous += (usable & (values != 1)).sum(axis=1)
+        expected += (usable * (1 - 2 * frequency * (1 - frequency))).sum(axis=1)
+        number += usable.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inbreeding = (homozygous - expected) / (number - expected)
+    return np.select([inbreeding < FEMALE_BELOW, inbreeding > MALE_ABOVE], ["female", "male"], "")
