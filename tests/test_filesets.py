@@ -14,7 +14,9 @@ from gcamccl_core.data.genome_builds import GenomeBuildError, build_of, name_bui
 
 
 @settings(max_examples=25, deadline=None)
-@given(values=arrays(float, st.tuples(st.integers(1, 9), st.integers(1, 7)), elements=st.sampled_from([0, 1, 2, np.nan])))
+@given(
+    values=arrays(float, st.tuples(st.integers(1, 9), st.integers(1, 7)), elements=st.sampled_from([0, 1, 2, np.nan]))
+)
 def test_genotypes_are_read_as_they_were_written(tmp_path_factory, values):
     files = open_fileset(write_fileset(tmp_path_factory.mktemp("bed") / "study", values))
     np.testing.assert_array_equal(files.read(), values)

@@ -85,12 +85,12 @@ def test_every_snp_left_out_is_counted_under_its_reason(tmp_path):
 def test_arrays_that_cannot_be_merged_are_refused_and_nothing_is_written(tmp_path):
     one = write_array(tmp_path / "in" / "one", draw_genotypes(3, [0.4]), ["AG"], list("abc"))
     two = write_array(tmp_path / "in" / "two", draw_genotypes(3, [0.4]), ["AC"], list("def"))
-    with pytest.raises(FilesetError, match="no SNP is usable on all of .*: on the first array 1, .*other alleles 1"):
+    with pytest.raises(FilesetError, match=r"no SNP is usable on all of .*: on the first array 1, .*other alleles 1"):
         merge_arrays([one, two], tmp_path / "both", "hg19")
     with pytest.raises(FilesetError, match="takes two filesets or more"):
         merge_arrays([one], tmp_path / "both", "hg19")
     (tmp_path / "in" / "one.build").write_text("GRCh36\n")
     (tmp_path / "in" / "two.build").write_text("GRCh37\n")
-    with pytest.raises(GenomeBuildError, match="arrays are on different builds: .*one GRCh36, .*two GRCh37"):
+    with pytest.raises(GenomeBuildError, match=r"arrays are on different builds: .*one GRCh36, .*two GRCh37"):
         merge_arrays([one, two], tmp_path / "both")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]

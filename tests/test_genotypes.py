@@ -212,7 +212,11 @@ def test_a_snp_twice_or_unknown_is_refused(tmp_path):
     [
         ({"linkage": 1.5}, ValueError, "linkage must lie between 0 and 1, got 1.5"),
         ({"genome_build": None}, GenomeBuildError, "which genome build"),
-        ({"minor_allele_frequency": 0.5}, FilesetError, r"the step 'minor allele frequency >= 0\.5' leaves no SNP or nobody of .*study"),
+        (
+            {"minor_allele_frequency": 0.5},
+            FilesetError,
+            r"the step 'minor allele frequency >= 0\.5' leaves no SNP or nobody of .*study",
+        ),
     ],
 )
 def test_a_run_that_fails_leaves_nothing_behind(tmp_path, changes, error, message):
@@ -232,7 +236,7 @@ def test_what_is_there_is_not_overwritten(tmp_path):
 def test_a_missing_program_is_named_with_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("GCAMCCL_PLINK2", raising=False)
-    with pytest.raises(MissingToolError, match="plink2 is not installed .*apt install plink2.*GCAMCCL_PLINK2"):
+    with pytest.raises(MissingToolError, match=r"plink2 is not installed .*apt install plink2.*GCAMCCL_PLINK2"):
         find_tool("plink2")
     program = tmp_path / "mine"
     program.write_text("#!/bin/sh\necho 'Error: no such file,'\necho 'or directory.'\nexit 3\n")
@@ -242,5 +246,5 @@ def test_a_missing_program_is_named_with_how_to_get_it(monkeypatch, tmp_path):
     with pytest.raises(ToolError, match=r"stopped with status 3: Error: no such file, or directory\. \(arguments: --x"):
         run_tool("plink2", ["--x"])
     monkeypatch.setenv("GCAMCCL_PLINK2", str(Path(tmp_path) / "none"))
-    with pytest.raises(MissingToolError, match="GCAMCCL_PLINK2 names .*none, which is no file"):
+    with pytest.raises(MissingToolError, match=r"GCAMCCL_PLINK2 names .*none, which is no file"):
         find_tool("plink2")

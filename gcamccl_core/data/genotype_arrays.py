@@ -41,8 +41,8 @@ def merge_arrays(
     bfiles : sequence of path
         The filesets, all on one genome build; they are not changed.
     out : path
-        Folder to make: the fileset ``genotypes``, and both tables as ``merged.csv`` and ``arrays.csv``. It appears whole
-        or not at all.
+        Folder to make: the fileset ``genotypes``, and both tables, ``merged.csv`` and ``arrays.csv``. It appears
+        whole or not at all.
     genome_build : str, optional
         Of all of them; needed unless ``<bfile>.build`` says it of each.
 
