@@ -1,4 +1,4 @@
-"""Find and run the programs of others: plink2 filters genotypes, minimac4 imputes them."""
+"""Find and run the programs of others: plink2 filters genotypes, shapeit4 phases and minimac4 imputes them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HOW_TO_GET = {
-    "plink2": "Debian and Ubuntu: apt install plink2; conda: conda install bioconda::plink2",
-    "minimac4": "Debian and Ubuntu: apt install minimac4; conda: conda install bioconda::minimac4",
+    name: f"Debian and Ubuntu: apt install {name}; conda: conda install bioconda::{name}"
+    for name in ("plink2", "bcftools", "shapeit4", "minimac4")
 }
 
 
@@ -71,7 +71,7 @@ def run_tool(name: str, arguments: Sequence[object]) -> str:
     MissingToolError
         If it is not there.
     ToolError
-        If it fails; with the lines in which it says why.
+        If it fails; with the lines in which it says why, or the last of them.
     """
     command = [str(find_tool(name)), *(str(each) for each in arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bed_reader import open_bed
+from bed_reader import create_bed, open_bed
 
 from gcamccl_core.data.checks import name_some
 
@@ -94,6 +95,42 @@ def open_fileset(bfile: str | Path) -> Fileset:
         raise FilesetError(f"{prefix}.fam lists people twice: {name_some(pairs[pairs.duplicated()].unique())}")
     unique = samples["individual"].is_unique
     return Fileset(prefix, variants, samples.assign(subject=samples["individual"] if unique else pairs))
+
+
+def write_fileset(
+    prefix: str | Path, samples: pd.DataFrame, variants: pd.DataFrame, chunks: Iterable[np.ndarray]
+) -> None:
+    """Write a fileset a few SNPs at a time.
+
+    Parameters
+    ----------
+    prefix : path
+        The files without their endings.
+    samples, variants : pandas.DataFrame
+        As of :class:`Fileset`.
+    chunks : iterable of array of shape (n_samples, n_snps)
+        Copies of the counted allele, NaN where missing; all chunks together have every SNP, in order.
+    """
+    described = {
+        "fid": samples["family"],
+        "iid": samples["individual"],
+        "father": samples["father"],
+        "mother": samples["mother"],
+        "sex": pd.to_numeric(samples["sex"], errors="coerce").fillna(0).astype(int),
+        "pheno": samples["phenotype"],
+        "chromosome": variants["chromosome"],
+        "sid": variants["snp"],
+        "cm_position": pd.to_numeric(variants["morgans"], errors="coerce").fillna(0.0),
+        "bp_position": variants["position"],
+        "allele_1": variants["counted_allele"],
+        "allele_2": variants["other_allele"],
+    }
+    properties = {name: values.to_numpy() for name, values in described.items()}
+    bed = create_bed(f"{prefix}.bed", len(samples), len(variants), properties=properties)
+    for chunk in chunks:
+        for column in np.asarray(chunk).T:
+            bed.write(np.nan_to_num(column, nan=-127).astype(np.int8))
+    bed.close()  # not where a chunk fails: bed-reader would then complain of missing SNPs instead
 
 
 def _read_table(path: Path, columns: list[str], numbers: list[str]) -> pd.DataFrame:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from bed_reader import create_bed
 from tqdm import tqdm
 
 from gcamccl_core.data.checks import name_some
-from gcamccl_core.data.filesets import Fileset, FilesetError, open_fileset
+from gcamccl_core.data.filesets import Fileset, FilesetError, open_fileset, write_fileset
 from gcamccl_core.data.genome_builds import GenomeBuildError, build_of, write_build
 from gcamccl_core.data.whole_folders import write_folder
 
@@ -151,22 +150,11 @@ def _distinct_people(arrays: Sequence[Fileset]) -> tuple[list[np.ndarray], list[
 def _write(arrays: Sequence[Fileset], shared: pd.DataFrame, people: Sequence[np.ndarray], prefix: Path) -> None:
     """Write the joined fileset a few SNPs at a time."""
     samples = pd.concat([files.samples.iloc[rows] for files, rows in zip(arrays, people, strict=True)])
-    described = {
-        "fid": samples["family"],
-        "iid": samples["individual"],
-        "father": samples["father"],
-        "mother": samples["mother"],
-        "sex": pd.to_numeric(samples["sex"], errors="coerce").fillna(0).astype(int),
-        "pheno": samples["phenotype"],
-        "chromosome": shared["chromosome"],
-        "sid": shared["snp"],
-        "cm_position": pd.to_numeric(shared["morgans"], errors="coerce").fillna(0.0),
-        "bp_position": shared["position"],
-        "allele_1": shared["counted_allele"].str.upper(),
-        "allele_2": shared["other_allele"].str.upper(),
-    }
-    properties = {name: values.to_numpy() for name, values in described.items()}
-    with create_bed(f"{prefix}.bed", len(samples), len(shared), properties=properties) as bed:
+    variants = shared.assign(
+        counted_allele=shared["counted_allele"].str.upper(), other_allele=shared["other_allele"].str.upper()
+    )
+
+    def chunks() -> Iterator[np.ndarray]:
         for start in tqdm(range(0, len(shared), CHUNK), "merge", unit_scale=CHUNK, delay=3, leave=False):
             chunk = shared.iloc[start : start + CHUNK]
             parts = []
@@ -175,8 +163,9 @@ def _write(arrays: Sequence[Fileset], shared: pd.DataFrame, people: Sequence[np.
                 swapped = chunk[f"swapped_{number}"].to_numpy()
                 values[:, swapped] = 2 - values[:, swapped]
                 parts.append(values)
-            for column in np.concatenate(parts).T:
-                bed.write(np.nan_to_num(column, nan=-127).astype(np.int8))
+            yield np.concatenate(parts)
+
+    write_fileset(prefix, samples, variants, chunks())
 
 
 def _in_words(removed: pd.DataFrame) -> str:

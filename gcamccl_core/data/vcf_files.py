@@ -1,0 +1,64 @@
+"""VCF files as PLINK filesets, from which everything else goes on."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+from gcamccl_core.data.external_tools import run_tool
+from gcamccl_core.data.filesets import Fileset, FilesetError, open_fileset
+from gcamccl_core.data.genome_builds import name_build, write_build
+from gcamccl_core.data.whole_folders import write_folder
+
+
+def convert_vcf(vcf: str | Path, out: str | Path, genome_build: str) -> Fileset:
+    """Turn a VCF into a PLINK fileset: SNPs with two alleles, calls as they are, dosages without a call rounded.
+
+    Parameters
+    ----------
+    vcf : path
+        Plain or compressed.
+    out : path
+        Folder to make, with the fileset ``genotypes``. It appears whole or not at all.
+    genome_build : str
+        Of the VCF's positions.
+
+    Returns
+    -------
+    Fileset
+        The counted allele is the alternative one (ALT). A SNP without an id is named by its place and alleles.
+
+    Raises
+    ------
+    FileExistsError
+        If ``out`` is there already.
+    FilesetError
+        If there is no such file, it does not start like a VCF, or is truncated.
+    GenomeBuildError, MissingToolError, ToolError
+        If the build is unknown, plink2 is missing, or it fails.
+    """
+    vcf, build = Path(vcf), name_build(genome_build)
+    _check(vcf)
+    with write_folder(out) as folder:
+        which = ["--snps-only", "just-acgt", "--max-alleles", 2, "--set-missing-var-ids", "@:#:$r:$a"]
+        arguments = ["--vcf", vcf, "--const-fid", "0", *which, "--make-bed", "--out", folder / "genotypes"]
+        run_tool("plink2", arguments)
+        (folder / "genotypes.log").unlink(missing_ok=True)
+        write_build(folder / "genotypes", build)
+    return open_fileset(Path(out) / "genotypes")
+
+
+def _check(vcf: Path) -> None:
+    """Read a VCF to its end: plink2 takes one that is cut off between two SNPs for whole."""
+    if not vcf.is_file():
+        raise FilesetError(f"there is no file {vcf}")
+    compressed = vcf.open("rb").read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(vcf, "rb") if compressed else vcf.open("rb") as file:
+            start = file.readline()
+            while file.read(1 << 24):
+                pass
+    except (EOFError, OSError) as fault:
+        raise FilesetError(f"{vcf} is truncated or damaged ({fault})") from fault
+    if not start.startswith(b"##fileformat=VCF"):
+        raise FilesetError(f"{vcf} is no VCF: its first line is {start[:40]!r}")

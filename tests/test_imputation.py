@@ -1,0 +1,136 @@
+"""Imputation against real haplotypes, and VCF files: what was called stays, what was missing is mostly right."""
+
+import gzip
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from small_filesets import draw_genotypes, plink2, write_fileset
+
+from gcamccl_core.data import imputation
+from gcamccl_core.data.external_tools import MissingToolError
+from gcamccl_core.data.filesets import FilesetError, open_fileset
+from gcamccl_core.data.filesets import write_fileset as write_tables
+from gcamccl_core.data.genome_builds import GenomeBuildError
+from gcamccl_core.data.imputation import TOOLS, impute
+from gcamccl_core.data.manifest import UnavailableError, fetch
+from gcamccl_core.data.vcf_files import convert_vcf
+
+tools = pytest.mark.skipif(
+    any(shutil.which(tool) is None for tool in TOOLS), reason=f"not all of {', '.join(TOOLS)} are installed"
+)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Genotypes around LCT of 103 real people with one in twenty taken out, and 400 others' haplotypes."""
+    try:
+        paths = [fetch(f"genotypes/1kg_eur_agt_lct_ttn.{end}") for end in ("bed", "bim", "fam")]
+    except UnavailableError as fault:
+        pytest.skip(str(fault))
+    folder, files = tmp_path_factory.mktemp("study"), open_fileset(paths[0])
+    chosen = np.flatnonzero((files.variants["chromosome"] == "2") & (files.variants["position"] < 150_000_000))
+    values = files.read(chosen)
+    complete = ~np.isnan(values).any(axis=0)
+    values, variants = values[:, complete], files.variants.iloc[chosen[complete]]
+    taken = np.random.default_rng(0).random(values[400:].shape) < 0.05
+    write_tables(folder / "study", files.samples.iloc[400:], variants, [np.where(taken, np.nan, values[400:])])
+    write_tables(folder / "others", files.samples.iloc[:400], variants.iloc[10:], [values[:400, 10:]])
+    for command in (
+        ["plink2", "--bfile", "others", "--export", "vcf", "bgz", "--out", "others"],
+        ["bcftools", "index", "others.vcf.gz"],
+        ["shapeit4", "--input", "others.vcf.gz", "--region", "2", "--output", "panel.bcf"],
+    ):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder, values[400:], taken
+
+
+@tools
+def test_missing_genotypes_are_mostly_right_and_called_ones_stay(study, tmp_path):
+    folder, truth, taken = study
+    table = impute(folder / "study", {"2": folder / "panel.bcf"}, tmp_path / "out", "GRCh37", "hg19")
+    files = open_fileset(tmp_path / "out" / "genotypes")
+    found = files.read()
+    np.testing.assert_array_equal(found[~taken], truth[~taken])
+    filled = taken & ~np.isnan(found)
+    assert not filled[:, :10].any()  # not on the panel
+    assert filled[:, 10:].sum() > 0.95 * taken[:, 10:].sum()
+    likeliest = np.round(np.nanmean(np.where(taken, np.nan, truth), axis=0))[None].repeat(len(truth), axis=0)
+    right, guessed = (found == truth)[filled].mean(), (likeliest == truth)[filled].mean()
+    assert right > 0.95 > 0.9 > guessed
+    assert table["filled"].sum() == filled.sum()
+    assert table["missing"].sum() == taken.sum()
+    assert (table["left"] == "").sum() == (table["filled"] == table["missing"]).sum()
+    absent = table[table["left"] == "not on the panel, or with other alleles"]
+    assert len(absent) == taken[:, :10].any(axis=0).sum()
+    before = open_fileset(folder / "study")
+    assert files.variants.equals(before.variants)
+    assert files.samples["subject"].equals(before.samples["subject"])
+
+
+@tools
+def test_what_cannot_be_imputed_is_refused_and_nothing_is_written(study, tmp_path, monkeypatch):
+    folder, *_ = study
+    panel, out = {"2": folder / "panel.bcf"}, tmp_path / "out"
+    with pytest.raises(GenomeBuildError, match="study is on GRCh37, the panel on GRCh38: SNPs are matched by position"):
+        impute(folder / "study", panel, out, "hg38", "hg19")
+    with pytest.raises(FilesetError, match="the panel has no chromosome 2; it has 1"):
+        impute(folder / "study", {"1": folder / "panel.bcf"}, out, "hg19", "hg19")
+    with pytest.raises(FilesetError, match=r"the panel's file .*none\.bcf is not there"):
+        impute(folder / "study", {"2": folder / "none.bcf"}, out, "hg19", "hg19")
+    unsorted = write_fileset(tmp_path / "unsorted", draw_genotypes(4, [0.3, 0.4]), bp_position=[2000, 1000])
+    with pytest.raises(FilesetError, match="unsorted is not in the order of the genome"):
+        impute(unsorted, {"1": folder / "panel.bcf"}, out, "hg19", "hg19")
+    monkeypatch.setattr(imputation, "find_tool", lambda tool: 1 / 0 if tool == "plink2" else None)
+    with pytest.raises(ZeroDivisionError):  # the programs are looked for first
+        impute(folder / "none", panel, out, "hg19", "hg19")
+    assert not out.exists()
+
+
+def test_a_missing_program_is_named_before_anything_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingToolError, match="plink2 is not installed"):
+        impute(tmp_path / "study", {}, tmp_path / "out", "hg19")
+
+
+VCF = """##fileformat=VCFv4.2
+##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">
+##contig=<ID=1>
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tann\tbob
+1\t100\trs1\tA\tG\t.\tPASS\t.\tGT\t0/1\t1|1
+1\t200\t.\tC\tT\t.\tPASS\t.\tGT\t./.\t0/0
+1\t300\trs3\tC\tT,G\t.\tPASS\t.\tGT\t0/1\t0/2
+1\t400\trs4\tCA\tC\t.\tPASS\t.\tGT\t0/1\t0/0
+"""
+
+
+@plink2
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_vcf_becomes_a_fileset_of_its_snps(tmp_path, compressed):
+    path = tmp_path / ("study.vcf.gz" if compressed else "study.vcf")
+    path.write_bytes(gzip.compress(VCF.encode()) if compressed else VCF.encode())
+    files = convert_vcf(path, tmp_path / "out", "b38")
+    assert files.variants["snp"].tolist() == ["rs1", "1:200:C:T"]
+    assert files.variants["counted_allele"].tolist() == ["G", "T"]
+    assert files.samples["subject"].tolist() == ["ann", "bob"]
+    np.testing.assert_array_equal(files.read(), [[1, np.nan], [2, 0]])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"genotypes.{end}" for end in ("bed", "bim", "build", "fam")
+    ]
+
+
+@plink2
+def test_a_vcf_that_is_not_whole_is_refused(tmp_path):
+    path = tmp_path / "study.vcf.gz"
+    with pytest.raises(FilesetError, match=r"there is no file .*study\.vcf\.gz"):
+        convert_vcf(path, tmp_path / "out", "hg19")
+    path.write_bytes(gzip.compress(VCF.encode())[:-20])
+    with pytest.raises(FilesetError, match=r"study\.vcf\.gz is truncated or damaged"):
+        convert_vcf(path, tmp_path / "out", "hg19")
+    path.write_bytes(b"chromosome,position\n")
+    with pytest.raises(FilesetError, match=r"is no VCF: its first line is b'chromosome,position"):
+        convert_vcf(path, tmp_path / "out", "hg19")
+    with pytest.raises(GenomeBuildError, match="no genome build 'hg99'"):
+        convert_vcf(path, tmp_path / "out", "hg99")
+    assert not (tmp_path / "out").exists()
