@@ -144,7 +144,7 @@ def name_variants(variants: Iterable[str], lookup: str | Path) -> pd.Series:
     if not named:
         raise ExpressionError(f"{lookup} has no column rs_id_dbSNP…; it has {name_some(header, 12)}")
     found = [
-        rows[rows["variant_id"].isin(wanted) & rows[named[0]].astype(str).str.startswith("rs")]
+        rows[rows["variant_id"].isin(wanted) & rows[named[0]].notna() & (rows[named[0]] != ".")]
         for rows in _read(lookup, ["variant_id", named[0]])
     ]
     return pd.concat(found).set_index("variant_id")[named[0]].rename("rs_id")

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-GENOME_BUILDS = {"GRCh36": ("NCBI36", "hg18", "b36"), "GRCh37": ("hg19", "b37"), "GRCh38": ("hg38", "b38")}
+GENOME_BUILDS = {
+    "GRCh36": ("NCBI36", "hg18", "b36"),
+    "GRCh37": ("hg19", "b37"),
+    "GRCh38": ("hg38", "b38"),
+    "simulated": (),
+}
 
 
 class GenomeBuildError(ValueError):
@@ -32,7 +37,7 @@ def name_build(build: str) -> str:
     for name, others in GENOME_BUILDS.items():
         if build.lower() in {name.lower(), *(other.lower() for other in others)}:
             return name
-    known = "; ".join(f"{name} ({', '.join(others)})" for name, others in GENOME_BUILDS.items())
+    known = "; ".join(f"{name} ({', '.join(others)})" for name, others in GENOME_BUILDS.items() if others)
     raise GenomeBuildError(f"no genome build {build!r}; known are {known}")
 
 

@@ -1,0 +1,143 @@
+"""A raw study to practise on: scans, genotypes and people as files, from a simulated cohort whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from gcamccl_core.data.raw_genotypes import write_annotation, write_genotypes
+from gcamccl_core.data.raw_scans import FAULTS, write_scans
+from gcamccl_core.data.regimes import Regime
+from gcamccl_core.data.simulation import simulate_cohort
+from gcamccl_core.data.whole_folders import write_folder
+
+
+@dataclass(frozen=True)
+class RawStudy:
+    """Where the files of a raw study lie, and what is true of it.
+
+    Parameters
+    ----------
+    derivatives : Path
+        The folder of scans, for :func:`.find_scans`.
+    arrays : list of Path
+        Filesets of genotypes, for :func:`.merge_arrays`.
+    genes, eqtls, lookup, expression : Path
+        For :func:`.read_gene_bodies`, :func:`.shared_eqtls`, :func:`.name_variants` and :func:`.most_expressed`.
+    people : Path
+        A table with ``subject``, ``score``, ``age``, ``sex`` and ``site``.
+    cohort : xarray.Dataset
+        The simulated cohort that all was made from; ``fc`` is what the series were drawn from.
+    series : array of shape (n_scans, n_volumes, n_regions), float32
+        The regions' series that were planted in the scans, of the first subjects.
+    faults : dict of str to str
+        By subject, what is wrong with the scan.
+    """
+
+    derivatives: Path
+    arrays: list[Path]
+    genes: Path
+    eqtls: Path
+    lookup: Path
+    expression: Path
+    people: Path
+    cohort: xr.Dataset
+    series: np.ndarray
+    faults: dict[str, str]
+
+
+def write_raw_study(
+    folder: str | Path,
+    n_scans: int = 24,
+    n_genotyped: int = 200,
+    regime: str | Regime = "clear",
+    seed: int = 0,
+    progress: bool = True,
+) -> RawStudy:
+    """Write a small study as files, as a scanner, an array and a clerk would have left it.
+
+    Everyone is genotyped, the first ``n_scans`` are scanned; of these, the first six have one of the faults of
+    ``raw_scans.FAULTS`` each.
+
+    Parameters
+    ----------
+    folder : path
+        To make; it appears whole or not at all. 24 scans take about 150 MB.
+    n_scans, n_genotyped : int
+        How many people.
+    regime : str or Regime
+        As of :func:`.simulate_cohort`.
+    seed : int
+        Another seed, other people.
+    progress : bool
+        Show bars.
+
+    Returns
+    -------
+    RawStudy
+
+    Raises
+    ------
+    FileExistsError
+        If the folder is there already.
+    ValueError
+        If there are too few people: at least 12 scans, and as many genotyped.
+    """
+    if not 2 * len(FAULTS) <= n_scans <= n_genotyped:
+        raise ValueError(f"n_scans must be at least {2 * len(FAULTS)} and at most n_genotyped, got {n_scans}")
+    folder = Path(folder)
+    cohort = simulate_cohort(n_genotyped, regime, seed, progress=progress)
+    cohort = cohort.assign_coords(subject=[str(name).replace("_", "") for name in cohort["subject"].to_numpy()])
+    subjects = cohort["subject"].to_numpy().astype(str)
+    faults = dict(zip(subjects.tolist(), FAULTS, strict=False))
+    people = cohort[["score", "age", "sex"]].to_dataframe()[["score", "age", "sex"]]
+    people["site"] = np.where(np.arange(n_genotyped) % 2, "north", "south")
+    with write_folder(folder) as partial:
+        series = write_scans(cohort.isel(subject=slice(n_scans)), partial / "derivatives", faults, seed, progress)
+        arrays = write_genotypes(cohort, partial / "genotypes", seed)
+        annotation = write_annotation(cohort, partial / "annotation", seed=seed)
+        people.to_csv(partial / "people.csv", index_label="subject")
+    moved = {name: folder / path.relative_to(partial) for name, path in annotation.items()}
+    return RawStudy(
+        derivatives=folder / "derivatives",
+        arrays=[folder / path.relative_to(partial) for path in arrays],
+        people=folder / "people.csv",
+        cohort=cohort,
+        series=series,
+        faults=faults,
+        **moved,
+    )
+
+
+def read_people(path: str | Path, columns: tuple[str, ...] = ("score",)) -> pd.DataFrame:
+    """Read a table of people, one row each, by subject.
+
+    Parameters
+    ----------
+    path : path
+        CSV or TSV (``participants.tsv`` of BIDS, whose ``participant_id`` begins with ``sub-``, as well).
+    columns : tuple of str
+        What must be there.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or somebody has no name or is there twice.
+    """
+    path = Path(path)
+    table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype={"subject": str, "participant_id": str})
+    table = table.rename(columns={"participant_id": "subject"})
+    lacking = [name for name in ("subject", *columns) if name not in table]
+    if lacking:
+        raise ValueError(f"{path} has no column {', '.join(lacking)}; it has {', '.join(map(str, table.columns))}")
+    if table["subject"].isna().any():
+        raise ValueError(f"{path}, line {int(np.flatnonzero(table['subject'].isna())[0]) + 2}: the subject has no name")
+    table["subject"] = table["subject"].str.removeprefix("sub-")
+    twice = table["subject"][table["subject"].duplicated()].unique()
+    if len(twice):
+        raise ValueError(f"{path} lists people twice: {', '.join(twice[:5])}")
+    return table.set_index("subject")
