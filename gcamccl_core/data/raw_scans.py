@@ -21,7 +21,7 @@ VOXEL = 4.0  # mm; coarse, so that the files stay small
 RADIUS = 5.0  # mm, of the spheres
 SHAPE, ORIGIN = (40, 48, 40), (-78.0, -112.0, -70.0)  # voxels; mm, of the first voxel's centre
 BASELINE = 1000.0  # of every voxel of the brain, in the scanner's unit
-SIGNAL, NOISE, MOTION_SHARE, DRIFT = 2.0, 1.0, 2.0, 3.0  # standard deviations in the same unit; the last two are sizes
+SIGNAL, NOISE, MOTION_SHARE, DRIFT = 2.0, 1.0, 3.0, 3.0  # standard deviations in the same unit; the last two are sizes
 FAULTS = ("moved too much", "no run", "truncated", "wrong repetition time", "cut off", "no confounds")
 STEM = "task-nback_space-MNI152NLin6Asym_res-4"
 
@@ -99,7 +99,10 @@ def _write_subject(
     if fault == "no run":
         return
     length = len(series)
-    motion = pd.DataFrame(0.02 * rng.standard_normal((length, 6)).cumsum(axis=0), columns=list(MOTION))
+    seconds = REPETITION_TIME * np.arange(length)
+    sway = np.sin(2 * np.pi * (rng.uniform(0.02, 0.08, 6) * seconds[:, None] + rng.random(6)))  # as in breathing
+    walk = 0.02 * rng.standard_normal((length, 6)).cumsum(axis=0)
+    motion = pd.DataFrame(walk + 0.2 * sway, columns=list(MOTION))
     motion[["rot_x", "rot_y", "rot_z"]] /= 50  # radians, of a head of 50 mm
     motion -= motion.iloc[0]
     if fault == "moved too much":

@@ -178,13 +178,15 @@ def _state(path: str) -> list[int]:
 
 
 def _load(path: str) -> nib.Nifti1Image:
-    """Open an image, and read it to its end: a truncated one is found before any work."""
+    """Read an image into memory in single precision, to its end: a truncated one is found before any work."""
     try:
         image = nib.load(path)
-        np.asanyarray(image.dataobj)
+        data = np.asarray(image.dataobj, dtype=np.float32)
     except (OSError, EOFError, ValueError, ImageFileError) as fault:
         raise ScanError(f"{Path(path).name} is truncated or damaged ({str(fault).splitlines()[0]})") from fault
-    return image
+    header = image.header.copy()
+    header.set_data_dtype(np.float32)
+    return nib.Nifti1Image(data, image.affine, header)
 
 
 def _agree(stated: float, bold: nib.Nifti1Image) -> float:

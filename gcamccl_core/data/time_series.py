@@ -91,6 +91,7 @@ def extract_time_series(
     covered = np.flatnonzero((table["voxels"] > 0) & (table["coverage"] >= least_coverage))
     if not len(covered):
         raise ScanError("no region of the atlas lies in the scan and its mask; are both in MNI space?")
+    _refuse_missing(bold, inside)
     masker = _make_masker(
         regions,
         covered,
@@ -106,13 +107,18 @@ def extract_time_series(
     )
     values = masker.fit_transform(bold, confounds=None if confounds is None else np.asarray(confounds, dtype=float))
     names = np.array(regions.names)[covered]
-    broken = names[~np.isfinite(values).all(axis=0)]
-    if len(broken):
-        raise ScanError(f"the scan has values that are no number in {name_some(broken)}")
     heard = ~without_signal(values)
     names, values = names[heard], values[:, heard]
     table.loc[~table["roi"].isin(names), ["voxels", "coverage"]] = 0  # also what is in the scan, but without signal
     return RegionSeries(values, names.tolist(), table)
+
+
+def _refuse_missing(bold: SpatialImage, inside: np.ndarray) -> None:
+    """Refuse NaN and infinite values, for which nilearn would put 0."""
+    for volume in range(bold.shape[3]):
+        missing = ~np.isfinite(np.asarray(bold.dataobj[..., volume])[inside])
+        if missing.any():
+            raise ScanError(f"volume {volume} has values that are no number in {missing.sum()} voxels of the mask")
 
 
 def _make_masker(
