@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from gcamccl_core.data.whole_folders import write_folder
 
 @dataclass(frozen=True)
 class RawStudy:
-    """Where the files of a raw study lie, and what is true of it.
+    """Where the files of a raw study lie, and what is true of it if it is simulated.
 
     Parameters
     ----------
@@ -26,13 +27,13 @@ class RawStudy:
         The folder of scans, for :func:`.find_scans`.
     arrays : list of Path
         Filesets of genotypes, for :func:`.merge_arrays`.
-    genes, eqtls, lookup, expression : Path
-        For :func:`.read_gene_bodies`, :func:`.shared_eqtls`, :func:`.name_variants` and :func:`.most_expressed`.
     people : Path
-        A table with ``subject``, ``score``, ``age``, ``sex`` and ``site``.
-    cohort : xarray.Dataset
+        A table with ``subject``, ``score`` and covariates, for :func:`read_people`.
+    genes, eqtls, lookup, expression : Path or None
+        For :func:`.read_gene_bodies`, :func:`.shared_eqtls`, :func:`.name_variants` and :func:`.most_expressed`.
+    cohort : xarray.Dataset or None
         The simulated cohort that all was made from; ``fc`` is what the series were drawn from.
-    series : array of shape (n_scans, n_volumes, n_regions), float32
+    series : array of shape (n_scans, n_volumes, n_regions), float32, or None
         The regions' series that were planted in the scans, of the first subjects.
     faults : dict of str to str
         By subject, what is wrong with the scan.
@@ -40,14 +41,48 @@ class RawStudy:
 
     derivatives: Path
     arrays: list[Path]
-    genes: Path
-    eqtls: Path
-    lookup: Path
-    expression: Path
     people: Path
-    cohort: xr.Dataset
-    series: np.ndarray
-    faults: dict[str, str]
+    genes: Path | None = None
+    eqtls: Path | None = None
+    lookup: Path | None = None
+    expression: Path | None = None
+    cohort: xr.Dataset | None = None
+    series: np.ndarray | None = None
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_raw_study(folder: str | Path) -> RawStudy:
+    """Find the files of a study of one's own.
+
+    Parameters
+    ----------
+    folder : path
+        With ``derivatives/`` (as fMRIPrep writes it), ``genotypes/`` (PLINK filesets, ``<name>.build`` beside each) and
+        ``people.csv``; as far as there are any, ``annotation/genes`` (else the manifest's list on GRCh37) and GTEx's
+        files: ``annotation/eqtls/``, ``annotation/lookup_table.txt.gz``, ``annotation/gene_median_tpm.gct`` or
+        ``.gct.gz``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If one of the first three is missing.
+    """
+    folder = Path(folder)
+    derivatives, people = folder / "derivatives", folder / "people.csv"
+    arrays = sorted(path.with_suffix("") for path in (folder / "genotypes").glob("*.bed"))
+    missing = [str(path) for path in (derivatives, people) if not path.exists()]
+    missing += [] if arrays else [str(folder / "genotypes" / "*.bed")]
+    if missing:
+        raise FileNotFoundError(f"the study has no {', no '.join(missing)}")
+    known = folder / "annotation"
+    found = {
+        "genes": [known / "genes"],
+        "eqtls": [known / "eqtls"],
+        "lookup": [known / "lookup_table.txt.gz"],
+        "expression": [known / "gene_median_tpm.gct", known / "gene_median_tpm.gct.gz"],
+    }
+    there = {name: next((path for path in paths if path.exists()), None) for name, paths in found.items()}
+    return RawStudy(derivatives, arrays, people, **there)
 
 
 def write_raw_study(

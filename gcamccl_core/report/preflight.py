@@ -1,0 +1,347 @@
+"""Before a long run: a page that says whether a cohort will work, and what it can show: ``make check COHORT=path``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.optimize import brentq
+from scipy.stats import chi2_contingency, kruskal, nct, norm
+from scipy.stats import t as student
+from scipy.stats.contingency import association
+
+from gcamccl_core.data.checks import CohortError, check_cohort, class_names, name_some, view_names, without_name
+from gcamccl_core.data.cohort import load_cohort, make_split
+from gcamccl_core.data.genome_builds import GenomeBuildError, name_build
+from gcamccl_core.model.recipe import Recipe
+from gcamccl_core.model.training import fit
+
+GOOD, DOUBT, FAULT = "good", "look", "fault"
+POWER, LEVEL = 0.8, 0.05
+FEW_PER_CLASS, FEW_IN_TEST = 20, 8
+LARGEST_RATIO = 3.0  # of the classes' sizes
+N_SPLITS = 20  # that a run is planned for
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found.
+
+    Parameters
+    ----------
+    check : str
+        What was looked at.
+    verdict : {"good", "look", "fault"}
+        Whether it will work, should be looked at, or will not work.
+    found : str
+        In words, with numbers.
+    """
+
+    check: str
+    verdict: str
+    found: str
+
+
+def preflight(cohort: xr.Dataset, timing: bool = True) -> pd.DataFrame:
+    """Look at everything that a long run depends on.
+
+    Parameters
+    ----------
+    cohort : xarray.Dataset
+        As :func:`.load_cohort` reads it, or one that breaks the schema.
+    timing : bool
+        Train the recommended model once, to say how long a run takes here.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``check``, ``verdict`` ("good", "look" or "fault") and ``found``.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> page = preflight(simulate_cohort(100, seed=0), timing=False)
+    >>> page["verdict"].isin(["good", "look"]).all(), page["check"].tolist()[:3]
+    (np.True_, ['schema', 'views', 'people twice'])
+    """
+    try:
+        check_cohort(cohort)
+    except CohortError as fault:  # what follows would fall over it
+        return pd.DataFrame([Finding("schema", FAULT, str(fault))])
+    parts: list[Callable[[xr.Dataset], list[Finding]]] = [
+        _views,
+        _people_twice,
+        _missing,
+        _genome,
+        _classes,
+        _confounding,
+        _smallest_effect,
+    ]
+    found = [Finding("schema", GOOD, "the cohort keeps it")]
+    for part in parts:
+        found += part(cohort)
+    if timing and not any(finding.verdict == FAULT for finding in found):
+        found.append(_timing(cohort))
+    return pd.DataFrame(found)
+
+
+def _labelled(cohort: xr.Dataset) -> np.ndarray:
+    return np.flatnonzero(cohort["label"].to_numpy() >= 0)
+
+
+def _views(cohort: xr.Dataset) -> list[Finding]:
+    """Say what there is, and how much memory it takes."""
+    sizes = [f"{name} {' x '.join(map(str, cohort[name].shape[1:]))}" for name in view_names(cohort)]
+    memory = sum(cohort[name].nbytes for name in view_names(cohort)) / 2**30
+    n = cohort.sizes["subject"]
+    text = f"{n} people ({len(_labelled(cohort))} in the contrast), {', '.join(sizes)}; {memory:.2f} GiB in memory"
+    return [Finding("views", GOOD, text)]
+
+
+def _people_twice(cohort: xr.Dataset) -> list[Finding]:
+    """Find people under two ids: the same data to the last bit."""
+    found = []
+    ids = cohort["subject"].to_numpy().astype(str)
+    for name in view_names(cohort):
+        rows = np.ascontiguousarray(cohort[name].to_numpy().reshape(len(ids), -1))
+        first: dict[bytes, str] = {}
+        pairs = []
+        for subject, row in zip(ids, rows, strict=True):
+            other = first.setdefault(row.tobytes(), subject)
+            if other != subject:
+                pairs.append(f"{other} and {subject}")
+        if pairs and rows.shape[1] > 20:  # a few measures can be alike by chance
+            found.append(Finding("people twice", FAULT, f"{name} is the same in {name_some(pairs)}; leave one out"))
+    return found or [Finding("people twice", GOOD, "no two people have the same data")]
+
+
+def _missing(cohort: xr.Dataset) -> list[Finding]:
+    """Say how many genotypes are missing, and in whom."""
+    found = []
+    for name in view_names(cohort):
+        if cohort[name].attrs.get("kind") != "genotype":
+            continue
+        missing = np.isnan(cohort[name].to_numpy())
+        by_person, by_snp = missing.mean(axis=1), missing.mean(axis=0)
+        people = cohort["subject"].to_numpy()[by_person > 0.05]
+        snps = cohort[name][cohort[name].dims[1]].to_numpy()[by_snp > 0.10]
+        text = f"{missing.mean():.2%} of the genotypes of {name}"
+        many = [f"more than 5 % in {name_some(people)}"] if len(people) else []
+        many += [f"more than 10 % of {name_some(snps)}"] if len(snps) else []
+        found.append(Finding("missing", DOUBT if many else GOOD, "; ".join([text, *many])))
+    return found
+
+
+def _genome(cohort: xr.Dataset) -> list[Finding]:
+    """Say whether the counted alleles, the build and the genes are known."""
+    found = []
+    for name in view_names(cohort):
+        if cohort[name].attrs.get("kind") != "genotype":
+            continue
+        lacking = [what for what in ("counted_allele", "gene", "block") if f"{name}_{what}" not in cohort.coords]
+        lacking += [
+            f"{what} of {int(without_name(cohort[f'{name}_{what}'].to_numpy()).sum())} SNPs"
+            for what in ("counted_allele", "gene")
+            if f"{name}_{what}" in cohort.coords and without_name(cohort[f"{name}_{what}"].to_numpy()).any()
+        ]
+        try:
+            build = f"on {name_build(str(cohort.attrs.get('genome_build', '')))}"
+        except GenomeBuildError:
+            build, lacking = "", [*lacking, "genome_build"]
+        values = cohort[name].to_numpy()
+        frequency = np.nanmean(values, axis=0) / 2
+        rare = int((np.minimum(frequency, 1 - frequency) < 0.05).sum())
+        text = "; ".join(
+            [f"{name} {build}".strip()]
+            + ([f"not known: {', '.join(lacking)}"] if lacking else [])
+            + ([f"{rare} SNPs with a minor allele frequency below 5 %"] if rare else [])
+        )
+        found.append(Finding("genome", DOUBT if lacking or rare else GOOD, text))
+    return found
+
+
+def _classes(cohort: xr.Dataset) -> list[Finding]:
+    """Say how many people each class has, and the test part of a split."""
+    label, names = cohort["label"].to_numpy(), class_names(cohort)
+    counts = np.array([(label == number).sum() for number in range(len(names))])
+    text = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
+    try:
+        test = np.bincount(label[make_split(cohort, seed=0).test], minlength=len(names))
+    except ValueError as fault:
+        return [Finding("classes", FAULT, f"{text}; they cannot be divided: {fault}")]
+    text += f"; a test part of {test.sum()}, the smallest class with {test.min()}"
+    small = counts.min() < FEW_PER_CLASS or test.min() < FEW_IN_TEST
+    unequal = counts.max() > LARGEST_RATIO * max(counts.min(), 1)
+    text += "; few: one split says little, and neither do twenty" if small else ""
+    text += "; unequal: look at sensitivity and specificity, not at accuracy" if unequal else ""
+    return [Finding("classes", DOUBT if small or unequal else GOOD, text)]
+
+
+def _confounding(cohort: xr.Dataset) -> list[Finding]:
+    """Hold the label against sites, motion and every other covariate."""
+    chosen = cohort.isel(subject=_labelled(cohort))
+    label = chosen["label"].to_numpy()
+    others = ["group"] if "group" in cohort else []
+    others += [str(name) for name, values in cohort.data_vars.items() if values.attrs.get("role") == "covariate"]
+    rows = []
+    for name in others:
+        values = chosen[name].to_series()
+        values.index = pd.RangeIndex(len(values))
+        if pd.api.types.is_numeric_dtype(values):
+            groups = [values[label == number].dropna() for number in np.unique(label)]
+            if min(map(len, groups)) < 2 or values.nunique() < 2:
+                continue
+            p = float(kruskal(*groups).pvalue)
+            first, last = groups[0], groups[-1]
+            pairs = (last.to_numpy()[:, None] > first.to_numpy()).mean() + 0.5 * (
+                last.to_numpy()[:, None] == first.to_numpy()
+            ).mean()
+            strength, size = abs(pairs - 0.5) * 2, f"tells the classes apart with an AUC of {max(pairs, 1 - pairs):.2f}"
+        else:
+            table = pd.crosstab(values, label)
+            if min(table.shape) < 2:
+                continue
+            p = float(chi2_contingency(table).pvalue)
+            strength = float(association(table, method="cramer"))
+            size = f"goes with the label, Cramér's V {strength:.2f}"
+        rows.append((name, p, strength, size))
+    if not others:
+        return [Finding("confounding", DOUBT, "no site and no covariate is known, so nothing can be said of it")]
+    strong = [row for row in rows if row[1] * len(rows) < LEVEL and row[2] > 0.1]
+    if not strong:
+        return [Finding("confounding", GOOD, f"the label goes with none of {', '.join(others)}")]
+    return [
+        Finding("confounding", DOUBT, f"{name} {size} (p {p:.1g}); remove it (confounds), or keep groups together")
+        for name, p, _, size in sorted(strong, key=lambda row: -row[2])
+    ]
+
+
+def smallest_difference(n_one: int, n_two: int, level: float = LEVEL, power: float = POWER) -> float:
+    r"""Give the smallest difference of two classes' means that a t-test finds with some certainty.
+
+    .. math:: P\bigl(|T_{\nu}(\delta)| > t_{\nu, 1 - \alpha / 2}\bigr) = 1 - \beta, \qquad
+              \delta = d \sqrt{\tfrac{n_1 n_2}{n_1 + n_2}}, \quad \nu = n_1 + n_2 - 2
+
+    Parameters
+    ----------
+    n_one, n_two : int
+        People in the two classes.
+    level, power : float
+        :math:`\alpha`, two-sided, and :math:`1 - \beta`.
+
+    Returns
+    -------
+    float
+        d, in standard deviations (Cohen's).
+
+    Examples
+    --------
+    >>> round(smallest_difference(64, 64), 2)  # Cohen's table: 64 in each group for d = 0.5
+    0.5
+    """
+    freedom, root = n_one + n_two - 2, (n_one * n_two / (n_one + n_two)) ** 0.5
+    critical = student.ppf(1 - level / 2, freedom)
+
+    def lacking(d: float) -> float:
+        found = nct.sf(critical, freedom, d * root) + nct.cdf(-critical, freedom, d * root)
+        return float(np.nan_to_num(found, nan=1.0)) - power
+
+    return float(brentq(lacking, 0, 50 / root))
+
+
+def smallest_auc(n_one: int, n_two: int, level: float = LEVEL, power: float = POWER) -> float:
+    """Give the smallest area under the ROC curve that can be told from one half (Hanley and McNeil 1982).
+
+    Parameters
+    ----------
+    n_one, n_two : int
+        People of the two classes who are predicted.
+    level, power : float
+        Two-sided level, and the chance to find it.
+
+    Examples
+    --------
+    >>> smallest_auc(20, 20) > smallest_auc(200, 200) > 0.5
+    True
+    """
+
+    def error(auc: float) -> float:
+        q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+        variance = auc * (1 - auc) + (n_one - 1) * (q1 - auc**2) + (n_two - 1) * (q2 - auc**2)
+        return float((variance / (n_one * n_two)) ** 0.5)
+
+    def lacking(auc: float) -> float:
+        return (auc - 0.5) - norm.ppf(1 - level / 2) * error(0.5) - norm.ppf(power) * error(auc)
+
+    return float(brentq(lacking, 0.5, 1 - 1e-9)) if lacking(1 - 1e-9) > 0 else 1.0
+
+
+def _smallest_effect(cohort: xr.Dataset) -> list[Finding]:
+    """Say what so many people could show."""
+    label = cohort["label"].to_numpy()
+    counts = sorted((int((label == number).sum()) for number in range(len(class_names(cohort)))), reverse=True)[:2]
+    found = []
+    for name in view_names(cohort):
+        shape = cohort[name].shape[1:]
+        n_features = shape[0] * (shape[0] - 1) // 2 if len(shape) == 2 else shape[0]
+        alone, corrected = (smallest_difference(*counts, level=LEVEL / tests) for tests in (1, n_features))
+        text = f"a feature of {name} must differ by {alone:.2f} standard deviations to be found by itself, by "
+        found.append(Finding("smallest effect", GOOD, f"{text}{corrected:.2f} among all {n_features}"))
+    test = np.bincount(label[make_split(cohort, seed=0).test], minlength=len(class_names(cohort)))
+    of_test = sorted(test.tolist(), reverse=True)[:2]
+    one, all_people = smallest_auc(*of_test), smallest_auc(*counts)
+    text = (
+        f"an area under the ROC curve must be {one:.2f} to be told from chance on one test part of {sum(of_test)}, and "
+        f"{all_people:.2f} if everybody is predicted once"
+    )
+    return [*found, Finding("smallest effect", DOUBT if all_people > 0.7 else GOOD, text)]
+
+
+def _timing(cohort: xr.Dataset) -> Finding:
+    """Train the recommended model once, and say what a run takes."""
+    started = time.perf_counter()
+    fit(cohort, make_split(cohort, seed=0), Recipe.recommended(), seed=0, progress=False)
+    seconds = time.perf_counter() - started
+    minutes = N_SPLITS * seconds / 60
+    text = f"the recommended model took {seconds:.0f} s on one split, so {minutes:.0f} minutes for {N_SPLITS}"
+    return Finding("time", DOUBT if minutes > 600 else GOOD, text)
+
+
+def print_page(page: pd.DataFrame, name: str) -> str:
+    """Lay a page out as text, faults first."""
+    order = {FAULT: 0, DOUBT: 1, GOOD: 2}
+    rows = page.assign(order=page["verdict"].map(order)).sort_values("order", kind="stable")
+    counts = page["verdict"].value_counts()
+    head = "will not work as it is" if counts.get(FAULT, 0) else "will work"
+    head += f"; {counts[DOUBT]} things to look at" if counts.get(DOUBT, 0) else ""
+    lines = [f"{name} {head}.", ""]
+    lines += [f"  {row.verdict:<6}{row.check}: {row.found}" for row in rows.itertuples()]
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the page of a cohort file; 1 if it will not work."""
+    parser = argparse.ArgumentParser(prog="python -m gcamccl_core.report.preflight", description=__doc__)
+    parser.add_argument("cohort", help="a cohort file (*.nc)")
+    parser.add_argument("--no-timing", action="store_true", help="train nothing; says nothing of minutes")
+    asked = parser.parse_args(arguments)
+    path = Path(asked.cohort)
+    try:
+        cohort = load_cohort(path)
+    except (FileNotFoundError, CohortError) as fault:
+        print(print_page(pd.DataFrame([Finding("schema", FAULT, str(fault))]), path.name))
+        return 1
+    page = preflight(cohort, timing=not asked.no_timing)
+    print(print_page(page, path.name))
+    return int((page["verdict"] == FAULT).any())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
