@@ -22,7 +22,7 @@ from gcamccl_core.data.brain_expression import (
 from gcamccl_core.data.gene_bodies import find_genes, read_gene_bodies
 from gcamccl_core.data.genome_builds import GenomeBuildError
 from gcamccl_core.data.manifest import UnavailableError, fetch
-from gcamccl_core.data.snp_selection import select_snps
+from gcamccl_core.data.snp_selection import number_blocks, select_snps
 
 TISSUES = BRAIN_TISSUES[:3]
 
@@ -200,8 +200,29 @@ def test_every_step_of_the_selection_is_counted():
     np.testing.assert_array_equal(chosen["snp"], study["snp"].sel(locus=["rs1", "rs3", "rs4"]))
     assert steps.set_index("step")["snps"].tolist() == [6, 4, 2, 2, 3]
     assert steps.set_index("step")["genes"].tolist() == [2, 2, 2, 1, 2]
+    assert chosen["snp_block"].to_numpy().tolist() == [0, 0, 0]  # of two people, all are linked
     with pytest.raises(ValueError, match=r"no SNP is left: all 6, in gene bodies 4, .*chosen 0"):
         select_snps(study, eqtls=[], genes=[], bodies=bodies)
     del study.attrs["genome_build"]
     with pytest.raises(GenomeBuildError, match="no genome build ''"):
         select_snps(study, eqtls=[], genes=["ONE"], bodies=bodies)
+
+
+def test_blocks_end_where_linkage_distance_or_the_chromosome_does():
+    rng = np.random.default_rng(0)
+    one, two, three = (rng.integers(0, 3, 400).astype(float) for _ in range(3))
+    values = np.c_[one, rng.integers(0, 3, 400), one, two, two, two, three]
+    values[0, 3] = np.nan
+    chromosome, position = np.array(list("1111112")), np.array([1, 2, 3, 4, 5, 400_000, 400_001])
+    # what lies between two linked SNPs is theirs; 400 kb away the same genotypes are another block
+    assert number_blocks(values, chromosome, position).tolist() == [0, 0, 0, 1, 1, 2, 3]
+
+
+def test_blocks_are_the_simulations_genes():
+    from gcamccl_core.data.simulation import simulate_cohort
+
+    cohort = simulate_cohort(400, seed=0, progress=False)
+    found = number_blocks(*(cohort[name].to_numpy() for name in ("snp", "snp_chromosome", "snp_position")))
+    truth = cohort["snp_block"].to_numpy()
+    assert len(np.unique(found)) == pytest.approx(len(np.unique(truth)), rel=0.35)
+    assert all(len(set(truth[found == block])) == 1 for block in np.unique(found))  # none spans two

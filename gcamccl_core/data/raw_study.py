@@ -87,7 +87,7 @@ def read_raw_study(folder: str | Path) -> RawStudy:
 
 def write_raw_study(
     folder: str | Path,
-    n_scans: int = 24,
+    n_scans: int = 40,
     n_genotyped: int = 200,
     regime: str | Regime = "clear",
     seed: int = 0,
@@ -101,7 +101,7 @@ def write_raw_study(
     Parameters
     ----------
     folder : path
-        To make; it appears whole or not at all. 24 scans take about 150 MB.
+        To make; it appears whole or not at all. 40 scans take about 250 MB.
     n_scans, n_genotyped : int
         How many people.
     regime : str or Regime

@@ -39,7 +39,8 @@ def select_snps(
     Returns
     -------
     chosen : xarray.Dataset
-        The same with fewer SNPs, and along ``locus`` ``<view>_gene`` and ``<view>_eqtl``.
+        The same with fewer SNPs, and along ``locus`` ``<view>_gene``, ``<view>_eqtl`` and ``<view>_block``, see
+        :func:`number_blocks`.
     steps : pandas.DataFrame
         ``step``, ``snps``, ``genes``: of all, in gene bodies, eQTLs, in the genes given, and chosen.
 
@@ -80,4 +81,48 @@ def select_snps(
     if not chosen.any():
         raise ValueError(f"no SNP is left: {', '.join(f'{row.step} {row.snps}' for row in steps.itertuples())}")
     described = genotypes.assign_coords({f"{view}_gene": ("locus", gene), f"{view}_eqtl": ("locus", eqtl)})
-    return described.isel(locus=np.flatnonzero(chosen)), steps
+    result = described.isel(locus=np.flatnonzero(chosen))
+    block = number_blocks(result[view].to_numpy(), chromosome[chosen], position[chosen])
+    return result.assign_coords({f"{view}_block": ("locus", block)}), steps
+
+
+def number_blocks(
+    genotypes: np.ndarray, chromosome: np.ndarray, position: np.ndarray, r2: float = 0.2, reach: int = 250_000
+) -> np.ndarray:
+    """Number the linkage blocks: SNPs of one chromosome that a chain of linked neighbours joins.
+
+    Parameters
+    ----------
+    genotypes : array of shape (n_subjects, n_snps)
+        Copies of an allele, NaN where missing; the mean stands in. No label is looked at.
+    chromosome, position : array of shape (n_snps,)
+        In the order of the genome.
+    r2 : float
+        Squared correlation from which two SNPs are linked.
+    reach : int
+        Base pairs beyond which they are not.
+
+    Returns
+    -------
+    array of shape (n_snps,), int
+        From 0, in the order of the genome.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, 0, 2], [1, 1, 0], [2, 2, 1], [0, 0, 0]])
+    >>> number_blocks(x, np.array(["1", "1", "1"]), np.array([100, 200, 300])).tolist()
+    [0, 0, 1]
+    """
+    n_snps = genotypes.shape[1]
+    filled = np.where(np.isnan(genotypes), np.nanmean(genotypes, axis=0), genotypes)
+    scaled = filled - filled.mean(axis=0)
+    norm = np.linalg.norm(scaled, axis=0)
+    scaled = np.divide(scaled, norm, out=np.zeros_like(scaled), where=norm > 0)
+    parent = np.arange(n_snps)
+    for end in range(1, n_snps):
+        near = np.flatnonzero((chromosome[:end] == chromosome[end]) & (np.abs(position[:end] - position[end]) <= reach))
+        linked = near[np.square(scaled[:, near].T @ scaled[:, end]) >= r2]
+        for other in linked:  # what lies between two that are linked belongs to them
+            parent[other : end + 1] = parent[other : end + 1].min()
+    starts = np.r_[True, (parent[1:] != parent[:-1])]
+    return np.cumsum(starts) - 1

@@ -175,7 +175,7 @@ def _classes(cohort: xr.Dataset) -> list[Finding]:
     try:
         test = np.bincount(label[make_split(cohort, seed=0).test], minlength=len(names))
     except ValueError as fault:
-        return [Finding("classes", FAULT, f"{text}; they cannot be divided: {fault}")]
+        return [Finding("classes", FAULT, f"{text}; they cannot be divided: {fault}; take group away, or mend it")]
     text += f"; a test part of {test.sum()}, the smallest class with {test.min()}"
     small = counts.min() < FEW_PER_CLASS or test.min() < FEW_IN_TEST
     unequal = counts.max() > LARGEST_RATIO * max(counts.min(), 1)
@@ -294,7 +294,10 @@ def _smallest_effect(cohort: xr.Dataset) -> list[Finding]:
         alone, corrected = (smallest_difference(*counts, level=LEVEL / tests) for tests in (1, n_features))
         text = f"a feature of {name} must differ by {alone:.2f} standard deviations to be found by itself, by "
         found.append(Finding("smallest effect", GOOD, f"{text}{corrected:.2f} among all {n_features}"))
-    test = np.bincount(label[make_split(cohort, seed=0).test], minlength=len(class_names(cohort)))
+    try:
+        test = np.bincount(label[make_split(cohort, seed=0).test], minlength=len(class_names(cohort)))
+    except ValueError:  # said already, with the classes
+        return found
     of_test = sorted(test.tolist(), reverse=True)[:2]
     one, all_people = smallest_auc(*of_test), smallest_auc(*counts)
     text = (
