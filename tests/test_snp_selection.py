@@ -200,7 +200,7 @@ def test_every_step_of_the_selection_is_counted():
     np.testing.assert_array_equal(chosen["snp"], study["snp"].sel(locus=["rs1", "rs3", "rs4"]))
     assert steps.set_index("step")["snps"].tolist() == [6, 4, 2, 2, 3]
     assert steps.set_index("step")["genes"].tolist() == [2, 2, 2, 1, 2]
-    assert chosen["snp_block"].to_numpy().tolist() == [0, 0, 0]  # of two people, all are linked
+    assert chosen["snp_block"].to_numpy().tolist() == [0, 1, 2]  # nobody differs, so nothing is linked
     with pytest.raises(ValueError, match=r"no SNP is left: all 6, in gene bodies 4, .*chosen 0"):
         select_snps(study, eqtls=[], genes=[], bodies=bodies)
     del study.attrs["genome_build"]
@@ -224,5 +224,5 @@ def test_blocks_are_the_simulations_genes():
     cohort = simulate_cohort(400, seed=0, progress=False)
     found = number_blocks(*(cohort[name].to_numpy() for name in ("snp", "snp_chromosome", "snp_position")))
     truth = cohort["snp_block"].to_numpy()
-    assert len(np.unique(found)) == pytest.approx(len(np.unique(truth)), rel=0.35)
+    assert len(np.unique(truth)) <= len(np.unique(found)) < 2 * len(np.unique(truth))
     assert all(len(set(truth[found == block])) == 1 for block in np.unique(found))  # none spans two

@@ -87,9 +87,9 @@ def select_snps(
 
 
 def number_blocks(
-    genotypes: np.ndarray, chromosome: np.ndarray, position: np.ndarray, r2: float = 0.2, reach: int = 250_000
+    genotypes: np.ndarray, chromosome: np.ndarray, position: np.ndarray, r2: float = 0.1, reach: int = 250_000
 ) -> np.ndarray:
-    """Number the linkage blocks: SNPs of one chromosome that a chain of linked neighbours joins.
+    """Give each SNP the number of its linkage block: neighbours that a chain of linked pairs joins.
 
     Parameters
     ----------
@@ -118,11 +118,12 @@ def number_blocks(
     scaled = filled - filled.mean(axis=0)
     norm = np.linalg.norm(scaled, axis=0)
     scaled = np.divide(scaled, norm, out=np.zeros_like(scaled), where=norm > 0)
-    parent = np.arange(n_snps)
+    joined = np.zeros(n_snps, dtype=bool)  # with the SNP before
+    start = 0
     for end in range(1, n_snps):
-        near = np.flatnonzero((chromosome[:end] == chromosome[end]) & (np.abs(position[:end] - position[end]) <= reach))
-        linked = near[np.square(scaled[:, near].T @ scaled[:, end]) >= r2]
-        for other in linked:  # what lies between two that are linked belongs to them
-            parent[other : end + 1] = parent[other : end + 1].min()
-    starts = np.r_[True, (parent[1:] != parent[:-1])]
-    return np.cumsum(starts) - 1
+        while chromosome[start] != chromosome[end] or abs(position[end] - position[start]) > reach:
+            start += 1
+        linked = np.flatnonzero(np.square(scaled[:, start:end].T @ scaled[:, end]) >= r2)
+        if len(linked):  # what lies between two that are linked belongs to them
+            joined[start + linked[0] + 1 : end + 1] = True
+    return np.cumsum(~joined) - 1
