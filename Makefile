@@ -9,7 +9,7 @@ SNAKEMAKE = python -m snakemake --snakefile workflow/Snakefile --cores all --sch
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test setup check notebooks results confirm status clean
+.PHONY: help book test setup check data notebooks results confirm status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
 # kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
@@ -35,11 +35,19 @@ test: check book ## Everything that must hold: checks, the demo book, tests, doc
 
 setup: $(STAMP) ## Create .venv and install what constraints.txt pins
 
-check: setup ## Style, types and import layers only
+ifdef COHORT
+check: setup ## Style, types and import layers only; with COHORT=path, whether a cohort will work
+	@python -m gcamccl_core.report.preflight $(COHORT)
+else
+check: setup
 	ruff check
 	ruff format --check
 	mypy
 	lint-imports
+endif
+
+data: setup ## Fetch the external files that anyone may have, checked, and say of the others how to get them
+	@python -m gcamccl_core.data.manifest --fetch
 
 notebooks: override PROFILE := demo
 notebooks: setup ## Execute the notebooks with the demo profile and keep their outputs in notebooks/

@@ -26,19 +26,20 @@ class ExternalFile:
     ----------
     name : str
         Its name for :func:`fetch`, and its path inside a mirror and inside the cache.
-    size : int
-        Bytes.
-    sha256 : str
-        64 hexadecimal digits.
+    size : int or None
+        Bytes; None where nobody here has had the file yet.
+    sha256 : str or None
+        64 hexadecimal digits; None as well then.
     address : str or None
-        Where it can be downloaded; None for a file made from others, which ``derived`` then explains.
-    collection, purpose, licence, access, citation, derived : str
+        Where it can be downloaded; None for a file made from others, which ``derived`` then explains, or one that is to
+        be had by hand, as ``how`` says.
+    collection, purpose, licence, access, citation, derived, how : str
         As the manifest states them for the file's collection.
     """
 
     name: str
-    size: int
-    sha256: str
+    size: int | None
+    sha256: str | None
     address: str | None
     collection: str
     purpose: str
@@ -46,6 +47,7 @@ class ExternalFile:
     access: str
     citation: str
     derived: str
+    how: str = ""
 
 
 def manifest_folder() -> Path:
@@ -56,6 +58,22 @@ def manifest_folder() -> Path:
             f"{folder} holds no manifest.yaml; work in a checkout of the project, installed with pip -e"
         )
     return folder
+
+
+def read_collections() -> dict[str, dict[str, object]]:
+    """All entries of the manifest as they stand there, by the name of the collection.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest is missing.
+
+    Examples
+    --------
+    >>> read_collections()["pnc"]["access"]
+    'controlled'
+    """
+    return dict(yaml.safe_load((manifest_folder() / "manifest.yaml").read_text()))
 
 
 @cache
@@ -74,7 +92,7 @@ def read_manifest() -> dict[str, ExternalFile]:
     """
     folder = manifest_folder()
     files: dict[str, ExternalFile] = {}
-    for collection, entry in yaml.safe_load((folder / "manifest.yaml").read_text()).items():
+    for collection, entry in read_collections().items():
         if entry["access"] not in ACCESS_CLASSES:
             raise ManifestError(f"'{collection}' has access class {entry['access']!r}; known are {ACCESS_CLASSES}")
         listed = dict(entry.get("files", {}))
@@ -85,11 +103,12 @@ def read_manifest() -> dict[str, ExternalFile]:
                 raise ManifestError(f"the manifest lists '{name}' in '{files[name].collection}' and in '{collection}'")
             files[name] = ExternalFile(
                 name=name,
-                size=int(file["bytes"]),
-                sha256=file["sha256"],
+                size=None if file.get("bytes") is None else int(file["bytes"]),
+                sha256=file.get("sha256"),
                 address=entry["address"].replace("{file}", name.rsplit("/", 1)[-1]) if "address" in entry else None,
                 collection=collection,
                 derived=entry.get("derived", ""),
+                how=entry.get("how", ""),
                 **{field: entry[field] for field in ("purpose", "licence", "access", "citation")},
             )
     return files

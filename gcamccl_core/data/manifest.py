@@ -14,7 +14,14 @@ import pooch
 from requests.exceptions import RequestException
 from tqdm import tqdm
 
-from gcamccl_core.data.external_files import ExternalFile, ManifestError, manifest_folder, read_manifest
+from gcamccl_core.data.downloads import ResumingDownloader, WrongFileError
+from gcamccl_core.data.external_files import (
+    ExternalFile,
+    ManifestError,
+    manifest_folder,
+    read_collections,
+    read_manifest,
+)
 
 
 class UnavailableError(ManifestError):
@@ -60,8 +67,8 @@ def fetch(name: str) -> Path:
     if found is not None:
         return _verified(found, file)
     if file.address is None:
-        how = file.derived or f"It is {file.access}: {file.licence}."
-        raise UnavailableError(f"'{name}' cannot be downloaded. {how}")
+        how = file.derived or file.how or f"It is {file.access}: {file.licence}."
+        raise UnavailableError(f"'{name}' cannot be downloaded. {how.strip()} Its place: {cache_folder() / name}")
     return _download(file)
 
 
@@ -76,8 +83,9 @@ def verify(names: Iterable[str] | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per file: name, collection, status (``present``, ``absent`` or ``corrupt``), where (``mirror``,
-        ``cache`` or empty), path, sha256_ok (missing where absent), licence, access.
+        One row per file: name, collection, status (``present``, ``absent``, ``corrupt``, or ``unchecked`` where the
+        manifest knows no checksum), where (``mirror``, ``cache`` or empty), path, sha256_ok (missing where absent or
+        unchecked), licence, access.
     """
     chosen = list(read_manifest()) if names is None else list(names)
     rows = []
@@ -88,10 +96,10 @@ def verify(names: Iterable[str] | None = None) -> pd.DataFrame:
             {
                 "name": file.name,
                 "collection": file.collection,
-                "status": "absent" if found is None else "corrupt" if fault else "present",
+                "status": _status(file, found, fault),
                 "where": "" if found is None else "mirror" if _mirrored(file) else "cache",
                 "path": "" if found is None else str(found),
-                "sha256_ok": pd.NA if found is None else fault is None,
+                "sha256_ok": pd.NA if found is None or file.sha256 is None else fault is None,
                 "licence": file.licence,
                 "access": file.access,
             }
@@ -143,13 +151,21 @@ def _find(file: ExternalFile) -> Path | None:
 
 
 def _fault(path: Path, file: ExternalFile) -> str | None:
-    """Say what is wrong with a copy, or None."""
+    """Say what is wrong with a copy; None if nothing is, or nobody can tell."""
+    if file.size is None:
+        return None
     size = path.stat().st_size
     if size != file.size:
         what = "truncated" if size < file.size else "too long"
         return f"it is {what}: {size} bytes instead of {file.size}"
     found = pooch.file_hash(str(path), alg="sha256")
     return None if found == file.sha256 else f"its SHA-256 is {found} instead of {file.sha256}"
+
+
+def _status(file: ExternalFile, found: Path | None, fault: str | None) -> str:
+    if found is None:
+        return "absent"
+    return "corrupt" if fault else "present" if file.sha256 else "unchecked"
 
 
 def _verified(path: Path, file: ExternalFile) -> Path:
@@ -163,23 +179,52 @@ def _verified(path: Path, file: ExternalFile) -> Path:
 
 def _download(file: ExternalFile) -> Path:
     assert file.address is not None
+    assert file.size is not None
+    assert file.sha256 is not None
     target = cache_folder() / file.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
     try:
         pooch.retrieve(
             file.address,
             known_hash=f"sha256:{file.sha256}",
             fname=target.name,
             path=target.parent,
-            downloader=pooch.HTTPDownloader(progressbar=True),
+            downloader=ResumingDownloader(part, file.size, file.sha256),
         )
     except (RequestException, OSError) as fault:
         raise UnavailableError(
             f"'{file.name}' could not be downloaded from {file.address} ({type(fault).__name__}); connect this "
             "machine, or set GCAMCCL_MIRROR to a folder that holds the file"
         ) from fault
-    except ValueError as fault:
+    except WrongFileError as fault:
         raise ManifestError(f"'{file.name}' from {file.address} is not the file of the manifest: {fault}") from fault
     return target
+
+
+def describe(collection: str) -> str:
+    """Say what a collection is, what it may be used for, and how one gets it.
+
+    Raises
+    ------
+    ManifestError
+        If the manifest has no such collection.
+
+    Examples
+    --------
+    >>> print(describe("gene_positions").splitlines()[0])
+    gene_positions (open)
+    """
+    known = read_collections()
+    if collection not in known:
+        near = difflib.get_close_matches(collection, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+        raise ManifestError(f"the manifest has no collection {collection!r}; {hint}")
+    entry = known[collection]
+    lines = [f"{collection} ({entry['access']})", str(entry["purpose"]), f"Licence: {entry['licence']}"]
+    lines += [f"Cite: {entry['citation']}"]
+    lines += [f"How: {entry[field]}" for field in ("address", "derived", "how") if field in entry]
+    return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -188,13 +233,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="files (or collections) to look at; default: all")
     parser.add_argument("--fetch", action="store_true", help="fetch the files first")
     parser.add_argument("--files", action="store_true", help="one line per file instead of per collection")
+    parser.add_argument("--about", metavar="COLLECTION", help="say what a collection is, and how one gets it")
     options = parser.parse_args(arguments)
+    missed: dict[str, str] = {}
     try:
+        if options.about:
+            print(describe(options.about))
+            return 0
         files = read_manifest()
         chosen = [n for asked in options.names for n in [f for f in files if files[f].collection == asked] or [asked]]
         if options.fetch:
             for name in tqdm(chosen or list(files), desc="fetch", unit="file"):
-                fetch(name)
+                try:
+                    fetch(name)
+                except UnavailableError as fault:  # said once for a collection, and the others fetched
+                    missed.setdefault(files[name].collection, str(fault))
         table = verify(chosen or None)
     except ManifestError as fault:
         print(f"error: {fault}", file=sys.stderr)
@@ -203,9 +256,11 @@ def main(arguments: list[str] | None = None) -> int:
     about = table.groupby("collection", sort=False)[["access", "licence"]].first()
     shown = table.set_index("name").drop(columns="path") if options.files else count.join(about)
     print(shown.to_string())
+    for collection, said in missed.items():
+        print(f"not to be had from here: {collection}: {said}", file=sys.stderr)
     for corrupt in table.loc[table["status"] == "corrupt", "path"]:
         print(f"corrupt: {corrupt}", file=sys.stderr)
-    return int((table["status"] == "corrupt").any())
+    return int((table["status"] == "corrupt").any() or bool(missed and options.names))
 
 
 if __name__ == "__main__":

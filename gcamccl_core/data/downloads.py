@@ -1,0 +1,72 @@
+"""Downloads that go on where they stopped, and keep aside what is not the file that was promised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pooch
+import requests
+from tqdm import tqdm
+
+CHUNK = 1 << 16
+TIMEOUT = 30  # seconds without an answer
+
+
+class WrongFileError(ValueError):
+    """A download that is whole, and not the file that was promised; the message says where it is kept."""
+
+
+@dataclass
+class ResumingDownloader:
+    """A downloader for :func:`pooch.retrieve`, with a progress bar, that goes on where an earlier one stopped.
+
+    Parameters
+    ----------
+    part : Path
+        What has come so far; it stays there when a download is broken off.
+    size : int
+        Bytes of the whole file.
+    sha256 : str
+        Of the whole file.
+    """
+
+    part: Path
+    size: int
+    sha256: str
+
+    def __call__(self, url: str, output_file: str, _: Any) -> None:
+        """Download into ``part``, check it, and move it to where pooch wants it.
+
+        Raises
+        ------
+        requests.RequestException
+            If the connection fails; what has come is kept.
+        WrongFileError
+            If the file is another one than promised; it is kept as ``<name>.wrong``.
+        """
+        have = self.part.stat().st_size if self.part.is_file() else 0
+        if have > self.size:
+            self.part.unlink()
+            have = 0
+        if have < self.size:
+            self._continue(url, have)
+        found = pooch.file_hash(str(self.part), alg="sha256")
+        if found != self.sha256:
+            aside = self.part.with_suffix(".wrong")
+            self.part.replace(aside)
+            raise WrongFileError(f"its SHA-256 is {found} instead of {self.sha256}; it is kept aside as {aside}")
+        self.part.replace(output_file)
+
+    def _continue(self, url: str, have: int) -> None:
+        asked = {"Range": f"bytes={have}-"} if have else {}
+        with requests.get(url, headers=asked, stream=True, timeout=TIMEOUT) as answer:
+            answer.raise_for_status()
+            goes_on = answer.status_code == requests.codes.partial_content
+            have = have if goes_on else 0  # the server sends all of it again
+            bar = tqdm(total=self.size, initial=have, unit="B", unit_scale=True, desc=self.part.stem)
+            with self.part.open("ab" if goes_on else "wb") as file, bar:
+                for chunk in answer.iter_content(CHUNK):
+                    file.write(chunk)
+                    bar.update(len(chunk))
