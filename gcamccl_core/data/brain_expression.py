@@ -80,8 +80,8 @@ def shared_eqtls(
         path = _find_pairs(Path(folder), tissue)
         least: pd.Series | None = None
         for rows in _read(path, ["variant_id", "pval_nominal"]):
-            rows = rows[rows["pval_nominal"] < threshold].groupby("variant_id")["pval_nominal"].min()
-            least = rows if least is None else pd.concat([least, rows]).groupby(level=0).min()
+            found = rows[rows["pval_nominal"] < threshold].groupby("variant_id")["pval_nominal"].min()
+            least = found if least is None else pd.concat([least, found]).groupby(level=0).min()
         assert least is not None
         if shared is None:
             shared = least

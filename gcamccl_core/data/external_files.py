@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -60,7 +61,7 @@ def manifest_folder() -> Path:
     return folder
 
 
-def read_collections() -> dict[str, dict[str, object]]:
+def read_collections() -> dict[str, dict[str, Any]]:
     """All entries of the manifest as they stand there, by the name of the collection.
 
     Raises

@@ -86,13 +86,13 @@ def find_genes(
     gene = np.full(len(position), "", dtype=object)
     n_genes = np.zeros(len(position), dtype=int)
     places = pd.DataFrame({"chromosome": _plain(chromosome), "position": np.asarray(position)})
-    of_chromosome = dict(iter(bodies.groupby(_plain(bodies["chromosome"]))))
+    of_chromosome = {str(name): table for name, table in bodies.groupby(_plain(bodies["chromosome"]))}
     for name, rows in places.groupby("chromosome"):
-        if name not in of_chromosome:
+        if str(name) not in of_chromosome:
             continue
         order = np.argsort(rows["position"].to_numpy(), kind="stable")
         numbers, positions = rows.index.to_numpy()[order], rows["position"].to_numpy()[order]
-        table = of_chromosome[name]
+        table = of_chromosome[str(name)]
         longest_first = table.iloc[np.argsort(-(table["end"] - table["start"]).to_numpy(), kind="stable")]
         first = np.searchsorted(positions, longest_first["start"], side="left")
         last = np.searchsorted(positions, longest_first["end"], side="right")

@@ -135,7 +135,8 @@ def write_annotation(cohort: xr.Dataset, folder: str | Path, n_expressed: int = 
     bodies = table.groupby("gene", sort=False).agg(
         chromosome=("chromosome", "first"), start=("position", "min"), end=("position", "max")
     )
-    lines = [f"{row.chromosome} {row.start - 100} {row.end + 100} {row.Index}" for row in bodies.itertuples()]
+    bodies["start"], bodies["end"] = bodies["start"] - 100, bodies["end"] + 100
+    lines = [f"{row.chromosome} {row.start} {row.end} {row.Index}" for row in bodies.itertuples()]
     (folder / "genes").write_text("\n".join(lines) + "\n")
     genes = bodies.index.to_numpy(str)
     expressed = genes[:n_expressed]

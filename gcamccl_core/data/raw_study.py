@@ -82,7 +82,8 @@ def read_raw_study(folder: str | Path) -> RawStudy:
         "expression": [known / "gene_median_tpm.gct", known / "gene_median_tpm.gct.gz"],
     }
     there = {name: next((path for path in paths if path.exists()), None) for name, paths in found.items()}
-    return RawStudy(derivatives, arrays, people, **there)
+    genes, eqtls, lookup, expression = (there[name] for name in ("genes", "eqtls", "lookup", "expression"))
+    return RawStudy(derivatives, arrays, people, genes, eqtls, lookup, expression)
 
 
 def write_raw_study(

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -93,7 +94,7 @@ def process_scans(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     pool = Parallel(n_jobs=jobs, return_as="generator")
-    rows = pool(delayed(_process)(row._asdict(), regions, out, settings) for row in scans.itertuples(index=False))
+    rows = pool(delayed(_process)(scan, regions, out, settings) for scan in scans.to_dict("records"))
     table = pd.DataFrame(
         list(tqdm(rows, "scans", total=len(scans), unit="subject", disable=not progress)), columns=SUMMARY_COLUMNS
     )
@@ -177,10 +178,10 @@ def _state(path: str) -> list[int]:
     return [found.st_size, found.st_mtime_ns] if found else []
 
 
-def _load(path: str) -> nib.Nifti1Image:
+def _load(path: str) -> Any:
     """Read an image into memory in single precision, to its end: a truncated one is found before any work."""
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         data = np.asarray(image.dataobj, dtype=np.float32)
     except (OSError, EOFError, ValueError, ImageFileError) as fault:
         raise ScanError(f"{Path(path).name} is truncated or damaged ({str(fault).splitlines()[0]})") from fault
@@ -189,7 +190,7 @@ def _load(path: str) -> nib.Nifti1Image:
     return nib.Nifti1Image(data, image.affine, header)
 
 
-def _agree(stated: float, bold: nib.Nifti1Image) -> float:
+def _agree(stated: float, bold: Any) -> float:
     """Give the repetition time that is stated, if the image does not say otherwise."""
     if len(bold.shape) != 4 or bold.shape[3] < FEWEST_VOLUMES:
         raise ScanError(f"the scan has the shape {bold.shape}; it takes {FEWEST_VOLUMES} volumes or more")
@@ -228,7 +229,7 @@ def _read_confounds(
 def _keep(series: RegionSeries, path: Path) -> None:
     """Write a subject's series whole or not at all, without pickle."""
     partial = path.with_name(f".{path.name}.partial")
-    columns = {name: series.coverage[name].to_numpy() for name in ("voxels", "expected", "coverage")}
+    columns: dict[str, Any] = {name: series.coverage[name].to_numpy() for name in ("voxels", "expected", "coverage")}
     with partial.open("wb") as file:
         np.savez_compressed(
             file,

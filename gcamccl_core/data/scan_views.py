@@ -78,7 +78,7 @@ def make_connectivity_view(
         raise ScanError(f"{left}; process the scans with a smaller least_coverage, or change region_lacking")
     signals = []
     for subject in stay:
-        columns = pd.Index(series[subject].regions).get_indexer(names)
+        columns = pd.Index(series[subject].regions).get_indexer(pd.Index(names))
         signals.append(series[subject].signal[:, columns])
     values = estimate(signals, kind, subjects=stay, regions=names)
     about = {"kind": "correlation" if "correlation" in kind else "measure", "connectivity": kind}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from scipy.optimize import brentq
-from scipy.stats import chi2_contingency, kruskal, nct, norm
+from scipy.stats import chi2, chi2_contingency, kruskal, norm
 from scipy.stats import t as student
 from scipy.stats.contingency import association
 
@@ -27,6 +27,7 @@ GOOD, DOUBT, FAULT = "good", "look", "fault"
 POWER, LEVEL = 0.8, 0.05
 FEW_PER_CLASS, FEW_IN_TEST = 20, 8
 LARGEST_RATIO = 3.0  # of the classes' sizes
+GRID = 4000  # quantiles that stand for a distribution
 N_SPLITS = 20  # that a run is planned for
 
 
@@ -248,12 +249,14 @@ def smallest_difference(n_one: int, n_two: int, level: float = LEVEL, power: flo
     """
     freedom, root = n_one + n_two - 2, (n_one * n_two / (n_one + n_two)) ** 0.5
     critical = student.ppf(1 - level / 2, freedom)
+    # of the non-central t, as a mean over its spread: scipy's own gives up in the tails
+    spread = np.sqrt(chi2.ppf((np.arange(GRID) + 0.5) / GRID, freedom) / freedom)
 
     def lacking(d: float) -> float:
-        found = nct.sf(critical, freedom, d * root) + nct.cdf(-critical, freedom, d * root)
-        return float(np.nan_to_num(found, nan=1.0)) - power
+        beyond = norm.sf(critical * spread - d * root) + norm.cdf(-critical * spread - d * root)
+        return float(beyond.mean()) - power
 
-    return float(brentq(lacking, 0, 50 / root))
+    return float(brentq(lacking, 0, 10 * critical / root))
 
 
 def smallest_auc(n_one: int, n_two: int, level: float = LEVEL, power: float = POWER) -> float:
@@ -286,12 +289,12 @@ def smallest_auc(n_one: int, n_two: int, level: float = LEVEL, power: float = PO
 def _smallest_effect(cohort: xr.Dataset) -> list[Finding]:
     """Say what so many people could show."""
     label = cohort["label"].to_numpy()
-    counts = sorted((int((label == number).sum()) for number in range(len(class_names(cohort)))), reverse=True)[:2]
+    one, two = sorted((int((label == number).sum()) for number in range(len(class_names(cohort)))), reverse=True)[:2]
     found = []
     for name in view_names(cohort):
         shape = cohort[name].shape[1:]
         n_features = shape[0] * (shape[0] - 1) // 2 if len(shape) == 2 else shape[0]
-        alone, corrected = (smallest_difference(*counts, level=LEVEL / tests) for tests in (1, n_features))
+        alone, corrected = (smallest_difference(one, two, LEVEL / tests) for tests in (1, n_features))
         text = f"a feature of {name} must differ by {alone:.2f} standard deviations to be found by itself, by "
         found.append(Finding("smallest effect", GOOD, f"{text}{corrected:.2f} among all {n_features}"))
     try:
@@ -299,12 +302,12 @@ def _smallest_effect(cohort: xr.Dataset) -> list[Finding]:
     except ValueError:  # said already, with the classes
         return found
     of_test = sorted(test.tolist(), reverse=True)[:2]
-    one, all_people = smallest_auc(*of_test), smallest_auc(*counts)
+    of_one, of_all = smallest_auc(*of_test), smallest_auc(one, two)
     text = (
-        f"an area under the ROC curve must be {one:.2f} to be told from chance on one test part of {sum(of_test)}, and "
-        f"{all_people:.2f} if everybody is predicted once"
+        f"an area under the ROC curve must be {of_one:.2f} to be told from chance on one test part of {sum(of_test)}, "
+        f"and {of_all:.2f} if everybody is predicted once"
     )
-    return [*found, Finding("smallest effect", DOUBT if all_people > 0.7 else GOOD, text)]
+    return [*found, Finding("smallest effect", DOUBT if of_all > 0.7 else GOOD, text)]
 
 
 def _timing(cohort: xr.Dataset) -> Finding:
