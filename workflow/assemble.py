@@ -16,6 +16,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from gcamccl_core.report.disclosure import DisclosureError
+from workflow.controlled import refuse_to_disclose
 from workflow.profile import Profile, declared, notebook_names, parameters_for, read_profile
 
 BOOK = Path("book")
@@ -116,10 +118,11 @@ def fill_in(source: Path, numbers: Mapping[str, str]) -> None:
 
 def assemble(profile: Profile) -> Path:
     """Fill ``runs/<profile>/source`` afresh and hand back the folder."""
+    executed = [profile.run_folder / "notebooks" / f"{name}.ipynb" for name in notebook_names()]
+    refuse_to_disclose(profile, executed)
     source = profile.run_folder / "source"
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    executed = [profile.run_folder / "notebooks" / f"{name}.ipynb" for name in notebook_names()]
     for path in executed:
         (source / "notebooks").mkdir(exist_ok=True)
         shutil.copy(path, source / "notebooks")
@@ -137,5 +140,5 @@ def assemble(profile: Profile) -> Path:
 if __name__ == "__main__":
     try:
         assemble(read_profile(sys.argv[1]))
-    except BookError as fault:
+    except (BookError, DisclosureError) as fault:
         sys.exit(f"cannot assemble the book: {fault}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 
+from workflow.controlled import subjects_of
 from workflow.profile import NOTEBOOKS, notebook_names, parameters_for, read_profile
 
 PROFILE = "demo"
@@ -40,6 +41,12 @@ def keep(executed: Path, notebook: Path, made_from: dict[str, str]) -> None:
     nbformat.write(kept, notebook)
 
 
+def refuse_controlled(cohort: str) -> None:
+    """Raise ValueError if outputs are of a controlled cohort: they must not come into the repository."""
+    if subjects_of(cohort) is not None:
+        raise ValueError(f"{cohort} is a controlled cohort; outputs made of it are never kept in {NOTEBOOKS}/")
+
+
 def main() -> None:
     """Keep every chapter's outputs, after a check that the profile runs them at their own defaults."""
     profile = read_profile(PROFILE)
@@ -49,6 +56,7 @@ def main() -> None:
             raise ValueError(f"profiles/{PROFILE}.yaml differs from the defaults of {name}: {unlike}")
         executed = profile.run_folder / "notebooks" / f"{name}.ipynb"
         made_from = json.loads(executed.with_suffix(".stamp.json").read_text())
+        refuse_controlled(made_from["cohort"])
         keep(executed, NOTEBOOKS / f"{name}.ipynb", {key: made_from[key] for key in ("notebook", "core", "tables")})
         print(f"kept the outputs of {name}")
     PICTURE.parent.mkdir(exist_ok=True)

@@ -102,6 +102,7 @@ def made_from(profile: Profile, notebook: str) -> dict[str, object]:
         "parameters": parameters,
         "core": hash_core(),
         "tables": hash_tables(NOTEBOOKS / f"{notebook}.ipynb"),
+        "cohort": cohort.as_posix(),
         "data": hashlib.sha256(cohort.read_bytes()).hexdigest()[:16] if cohort.is_file() else None,
         "versions": versions(),
     }
