@@ -136,16 +136,17 @@ def test_what_is_left_is_a_view_of_a_cohort(tmp_path):
 
 @plink2
 def test_relatives_are_found_on_real_genotypes():
-    """HapMap's own table of relations has the children's parents."""
+    """HapMap 3 has cryptic relatives: parents and children, and siblings, among people recorded as founders."""
     try:
         prefix = [fetch(f"genotypes/HM3_thinned_autosomal_overlap.{end}") for end in ("fam", "bim", "bed")][-1]
-        fetch("genotypes/relationships_w_pops_121708.txt")
+        table = fetch("genotypes/relationships_w_pops_121708.txt")
     except UnavailableError as fault:
         pytest.skip(str(fault))
     pairs = find_relatives(open_fileset(prefix))
-    assert len(pairs) > 5
-    assert (pairs["kinship"] >= 0.0884).all()
-    assert (pairs["subject_1"] != pairs["subject_2"]).all()
+    population = pd.read_csv(table, sep=r"\s+").set_index("IID")["population"]
+    close = pairs[pairs["kinship"] > 0.177]  # first degree
+    assert len(close) > 5
+    assert (close["subject_1"].map(population) == close["subject_2"].map(population)).all()
 
 
 @plink2
@@ -248,3 +249,44 @@ def test_a_missing_program_is_named_with_how_to_get_it(monkeypatch, tmp_path):
     monkeypatch.setenv("GCAMCCL_PLINK2", str(Path(tmp_path) / "none"))
     with pytest.raises(MissingToolError, match=r"GCAMCCL_PLINK2 names .*none, which is no file"):
         find_tool("plink2")
+
+
+@plink2
+@pytest.mark.filterwarnings("ignore:.*too few to tell who is related")
+def test_children_count_like_everyone_else_and_parents_stay_in_the_file(tmp_path):
+    values = draw_genotypes(60, np.full(6, 0.4), seed=2)
+    values[:, 3] = np.where(np.arange(60) < 2, 2, 0)  # of people with parents in the file
+    values[:, 4] = np.where(np.arange(60) < 30, 0, 2)
+    father = ["p59"] * 55 + ["0"] * 5
+    prefix = write_fileset(tmp_path / "study", values, father=father, mother=["p58"] * 55 + ["0"] * 5)
+    found = quality_control(prefix, tmp_path / "clean", "hg19")
+    assert found["locus"].to_numpy().tolist() == ["rs0", "rs1", "rs2", "rs5"]
+    kept = open_fileset(tmp_path / "clean" / "genotypes").samples
+    assert kept["father"].tolist() == father
+
+
+@plink2
+@pytest.mark.filterwarnings("ignore:.*too few to tell who is related")
+def test_snps_without_an_id_are_named_by_their_place(tmp_path):
+    prefix = write_fileset(tmp_path / "study", draw_genotypes(60, np.full(3, 0.4)), sid=[".", ".", "rs2"])
+    found = quality_control(prefix, tmp_path / "clean", "hg19")
+    assert found["locus"].to_numpy().tolist() == ["1:1000:G:A", "1:2000:G:A", "rs2"]
+
+
+@plink2
+def test_an_id_like_NA_is_an_id(tmp_path):  # noqa: N802
+    values = draw_genotypes(4, np.full(30, 0.4))
+    files = open_fileset(write_fileset(tmp_path / "study", values, iid=["NA", "b", "c", "d"]))
+    with pytest.warns(UserWarning, match="too few"):
+        samples, _ = check_samples(files, files)
+    assert samples.set_index("subject").loc["NA", "missing"] == 0
+
+
+def test_a_few_snps_of_x_tell_nothing(tmp_path):
+    values = draw_genotypes(40, np.full(5, 0.4))
+    assert set(read_sex(open_fileset(write_fileset(tmp_path / "study", values, chromosome=["23"] * 5)))) == {""}
+
+
+def test_ids_are_those_of_bids_without_its_prefix(tmp_path):
+    prefix = write_fileset(tmp_path / "study", draw_genotypes(2, [0.4]), iid=["sub-01", "sub-02"])
+    assert open_fileset(prefix).samples["subject"].tolist() == ["01", "02"]

@@ -121,6 +121,37 @@ def test_a_vcf_becomes_a_fileset_of_its_snps(tmp_path, compressed):
 
 
 @plink2
+def test_dosages_without_calls_are_rounded(tmp_path):
+    text = VCF.replace("ID=GT,Number=1,Type=String", "ID=DS,Number=1,Type=Float").replace("\tGT\t", "\tDS\t")
+    for call, dosage in {"0/1": "0.9", "1|1": "1.6", "./.": ".", "0/0": "0.4", "0/2": "0"}.items():
+        text = text.replace(call, dosage)
+    lines = [line for line in text.splitlines() if "T,G" not in line]  # plink2 reads no dosages of three alleles
+    (tmp_path / "study.vcf").write_text("\n".join(lines) + "\n")
+    found = convert_vcf(tmp_path / "study.vcf", tmp_path / "out", "b38").read()
+    np.testing.assert_array_equal(found, [[1, np.nan], [2, 0]])
+    (tmp_path / "none.vcf").write_text(VCF.replace("ID=GT", "ID=PL"))
+    with pytest.raises(FilesetError, match=r"describes neither genotypes \(GT\) nor dosages"):
+        convert_vcf(tmp_path / "none.vcf", tmp_path / "other", "b38")
+
+
+@tools
+def test_what_a_panel_cannot_tell_is_not_filled_in(tmp_path):
+    """SNPs that no neighbour is linked with: the phasing guesses, and leaving people out shows it."""
+    values = draw_genotypes(160, np.full(60, 0.4), seed=9)
+    write_fileset(tmp_path / "panel", values[:100])
+    taken = np.random.default_rng(1).random((60, 60)) < 0.1
+    write_fileset(tmp_path / "study", np.where(taken, np.nan, values[100:]))
+    for command in (
+        ["plink2", "--bfile", "panel", "--export", "vcf", "bgz", "--out", "panel"],
+        ["bcftools", "index", "panel.vcf.gz"],
+        ["shapeit4", "--input", "panel.vcf.gz", "--region", "1", "--output", "panel.bcf"],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    table = impute(tmp_path / "study", {"1": tmp_path / "panel.bcf"}, tmp_path / "out", "hg19", "hg19")
+    assert (table["left"] == "r2 below 0.3").mean() > 0.9
+
+
+@plink2
 def test_a_vcf_that_is_not_whole_is_refused(tmp_path):
     path = tmp_path / "study.vcf.gz"
     with pytest.raises(FilesetError, match=r"there is no file .*study\.vcf\.gz"):

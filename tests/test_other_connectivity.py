@@ -14,7 +14,7 @@ def test_a_shared_rhythm_is_found_in_its_band_alone():
     series = rng.standard_normal((600, 3))
     series[:, 0] += rhythm
     series[:, 1] += rhythm
-    bands = {"its": (0.04, 0.06), "another": (0.12, 0.2)}
+    bands = {"its": (0.04, 0.06), "another": (0.08, 0.1)}
     found = estimate_band_connectivity([series], 2.0, bands)
     assert found["its"][0, 0, 1] > 0.6
     for band, pair in (("its", (0, 2)), ("its", (1, 2)), ("another", (0, 1))):
@@ -40,6 +40,7 @@ def test_every_measure_is_bounded_and_one_matrix_per_subject(method):
         ({"bands": {"b": (0.2, 0.1)}}, "band 'b' is empty"),
         ({"bands": {"b": (0.1, 0.3)}}, r"nothing above 0\.25 Hz can be told"),
         ({"bands": {"b": (0.001, 0.1)}}, r"shorter than one period of 0\.001 Hz"),
+        ({"bands": {"b": (0.1, 0.105)}}, r"cannot tell a band of 0\.005 Hz from its neighbours"),
     ],
 )
 def test_what_cannot_be_estimated_is_refused(changes, message):

@@ -8,7 +8,8 @@ from scipy.stats import ttest_ind
 from small_cohorts import planted_cohort
 
 from gcamccl_core.data.cohort import save_cohort
-from gcamccl_core.report.preflight import main, preflight, print_page, smallest_auc, smallest_difference
+from gcamccl_core.model.smallest_effects import smallest_auc, smallest_difference
+from gcamccl_core.report.preflight import main, preflight, print_page
 
 
 @pytest.fixture
@@ -93,9 +94,13 @@ def test_what_goes_with_the_label_is_named_strongest_first(cohort):
     )
     page = preflight(confounded, timing=False)
     found = page.loc[page["check"] == "confounding", "found"].tolist()
-    assert [text.split()[0] for text in found] == ["site", "motion"]
+    assert [text.split()[0] for text in found] == ["site", "motion", "nothing"]
     assert "Cramér's V" in found[0]
     assert "tells the classes apart with an AUC of 0.7" in found[1]
+    unknown = confounded["age"].where(cohort["label"] == 1).assign_attrs(role)
+    said, found = verdict(cohort.assign(age=unknown), "confounding")
+    assert said == {"look"}
+    assert "age is missing more in one class" in found
     assert verdict(cohort.assign(age=confounded["age"]), "confounding") == ({"good"}, "the label goes with none of age")
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gcamccl_core.data import scan_processing
 from gcamccl_core.data.connectivity import estimate_connectivity
 from gcamccl_core.data.raw_scans import FAULTS, write_scans
-from gcamccl_core.data.regions import power_spheres
+from gcamccl_core.data.regions import power_spheres, read_labels
 from gcamccl_core.data.scan_processing import ScanSettings, process_scans, read_series
 from gcamccl_core.data.scan_quality import Limits
 from gcamccl_core.data.scan_views import make_connectivity_view
@@ -104,15 +105,13 @@ def test_a_region_that_one_lacks_costs_that_one_and_a_region_that_many_lack_is_l
 
 def test_a_rerun_reads_no_scan_again_but_those_that_failed_and_what_changed(study, processed, tmp_path, monkeypatch):
     table, out = processed
-    from gcamccl_core.data import scan_processing
-
     read = []
     monkeypatch.setattr(scan_processing, "_load", lambda path: read.append(path) or 1 / 0)
     kept = shutil.copytree(out, tmp_path / "series")
-    failed = table.loc[table["status"] == "failed", "subject"]
-    with pytest.raises(ZeroDivisionError):
-        process_scans(find_scans(study[0]), power_spheres(), kept, progress=False)
-    assert {Path(path).parent.parent.name for path in read} <= {f"sub-{name}" for name in failed}
+    failed = table["status"] == "failed"
+    again = process_scans(find_scans(study[0]), power_spheres(), kept, progress=False)
+    assert {Path(path).parent.parent.name for path in read} <= {f"sub-{name}" for name in table.loc[failed, "subject"]}
+    pd.testing.assert_frame_equal(again[~failed], table[~failed])
     monkeypatch.undo()
     again = process_scans(find_scans(study[0]), power_spheres(), kept, progress=False)
     pd.testing.assert_frame_equal(again, table)
@@ -255,3 +254,53 @@ def test_a_scan_that_cannot_be_used_is_listed_with_the_reason(tmp_path, changes,
     assert table["status"].item() == "failed"
     assert table["reason"].str.contains(reason).all(), table["reason"].item()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["scans.csv"]
+
+
+def test_a_run_that_is_killed_between_two_files_vouches_for_neither(study, processed, tmp_path, monkeypatch):
+    table, out = processed
+    kept, last = shutil.copytree(out, tmp_path / "series"), find_scans(study[0]).iloc[[-1]]
+    subject = last["subject"].item()
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scan_processing, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        process_scans(last, power_spheres(), kept, ScanSettings(smoothing=8.0), progress=False)
+    monkeypatch.undo()
+    with pytest.raises(ScanError, match=r"the series of .* were made anew, otherwise; process the scans again"):
+        make_connectivity_view(kept, table, region_lacking=0.3)
+    process_scans(last, power_spheres(), kept, progress=False)
+    np.testing.assert_array_equal(read_series(kept, subject).signal, read_series(out, subject).signal)
+
+
+def test_an_atlas_of_the_same_numbers_at_another_place_is_another(study, tmp_path):
+    last = find_scans(study[0]).iloc[[-1]]
+    scan = nib.load(last["bold"].item())
+    numbers = np.zeros(scan.shape[:3], dtype="int16")
+    numbers[15:20, 20:25, 20:25], numbers[22:27, 20:25, 20:25] = 1, 2
+    flipped = scan.affine @ np.diag([-1.0, 1, 1, 1])
+    flipped[0, 3] = -scan.affine[0, 3] * 0.9
+    series = []
+    for affine in (scan.affine, flipped):
+        process_scans(last, read_labels(nib.Nifti1Image(numbers, affine)), tmp_path, progress=False)
+        series.append(read_series(tmp_path, last["subject"].item()).signal)
+    assert not np.allclose(*series)
+
+
+def test_a_scan_with_a_flipped_bit_is_found_by_its_checksum(study, tmp_path):
+    last = find_scans(study[0]).iloc[[-1]].copy()
+    damaged = bytearray(Path(last["bold"].item()).read_bytes())
+    damaged[-9] ^= 1
+    (tmp_path / "bold.nii.gz").write_bytes(damaged)
+    last["bold"] = str(tmp_path / "bold.nii.gz")
+    row = process_scans(last, power_spheres(), tmp_path / "out", progress=False).iloc[0]
+    assert row["status"] == "failed"
+    assert "bold.nii.gz is truncated or damaged" in row["reason"]
+
+
+def test_a_subject_whose_name_is_no_name_of_a_file_is_refused(study, tmp_path):
+    scans = find_scans(study[0]).iloc[[-1]].assign(subject="../evil")
+    with pytest.raises(ScanError, match=r"subjects need names of letters, digits, _, \+ and -; not so: \.\./evil"):
+        process_scans(scans, power_spheres(), tmp_path / "out", progress=False)
+    assert not (tmp_path / "evil.npz").exists()

@@ -208,6 +208,14 @@ def test_every_step_of_the_selection_is_counted():
         select_snps(study, eqtls=[], genes=["ONE"], bodies=bodies)
 
 
+def test_a_snp_of_a_wanted_gene_counts_also_where_a_shorter_gene_lies_within():
+    bodies = pd.DataFrame({"chromosome": "1", "start": [10, 50], "end": [99, 60], "gene": ["LONG", "MIR1"]})
+    places = {"snp_chromosome": ("locus", ["1", "1"]), "snp_position": ("locus", [20, 55]), "locus": ["rs1", "rs2"]}
+    study = xr.Dataset({"snp": (("subject", "locus"), np.eye(2))}, places, {"genome_build": "GRCh37"})
+    chosen, _ = select_snps(study, eqtls=[], genes=["LONG"], bodies=bodies)
+    assert chosen["snp_gene"].to_numpy().tolist() == ["LONG", "LONG"]
+
+
 def test_blocks_end_where_linkage_distance_or_the_chromosome_does():
     rng = np.random.default_rng(0)
     one, two, three = (rng.integers(0, 3, 400).astype(float) for _ in range(3))

@@ -60,8 +60,10 @@ class ResumingDownloader:
         self.part.replace(output_file)
 
     def _continue(self, url: str, have: int) -> None:
-        asked = {"Range": f"bytes={have}-"} if have else {}
+        asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})  # bytes as they are
         with requests.get(url, headers=asked, stream=True, timeout=TIMEOUT) as answer:
+            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+                self.part.unlink(missing_ok=True)  # of another file, perhaps: begin anew next time
             answer.raise_for_status()
             goes_on = answer.status_code == requests.codes.partial_content
             have = have if goes_on else 0  # the server sends all of it again

@@ -34,8 +34,8 @@ class Fileset:
         of the bim file), ``other_allele``.
     samples : pandas.DataFrame
         One row per person: ``family``, ``individual``, ``father``, ``mother``, ``sex`` (1 male, 2 female, 0 unknown),
-        ``phenotype``, and ``subject``, the id that names a person in a cohort: the individual's, or
-        ``<family>_<individual>`` where these repeat.
+        ``phenotype``, and ``subject``, the id that names a person in a cohort: the individual's without
+        ``sub-``, or ``<family>_<individual>`` where these repeat.
     """
 
     prefix: Path
@@ -93,8 +93,8 @@ def open_fileset(bfile: str | Path) -> Fileset:
     pairs = samples["family"] + "_" + samples["individual"]
     if pairs.duplicated().any():
         raise FilesetError(f"{prefix}.fam lists people twice: {name_some(pairs[pairs.duplicated()].unique())}")
-    unique = samples["individual"].is_unique
-    return Fileset(prefix, variants, samples.assign(subject=samples["individual"] if unique else pairs))
+    named = samples["individual"] if samples["individual"].is_unique else pairs
+    return Fileset(prefix, variants, samples.assign(subject=named.str.removeprefix("sub-")))
 
 
 def write_fileset(

@@ -12,7 +12,7 @@ import xarray as xr
 
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.external_tools import ToolError, run_tool
-from gcamccl_core.data.filesets import Fileset, FilesetError, open_fileset
+from gcamccl_core.data.filesets import SAMPLE_COLUMNS, Fileset, FilesetError, open_fileset
 from gcamccl_core.data.genome_builds import build_of, write_build
 from gcamccl_core.data.sample_checks import check_samples
 from gcamccl_core.data.whole_folders import write_folder
@@ -103,8 +103,9 @@ def quality_control(
     """Filter a fileset step by step with plink2, and count what each step removed.
 
     The steps are those of section III-A, in its order, after SNPs with repeated ids and those that lie on no autosome.
-    No label is looked at. (Frequencies are of all people of the file. Filtering by them before people are divided is
-    no leak of the label; whoever wants it stricter filters by the training people's file alone.)
+    SNPs without an id are named by their place and alleles. No label is looked at. (Frequencies are of all people of
+    the file, children included. Filtering by them before people are divided is no leak of the label; whoever wants it
+    stricter filters by the training people's file alone.)
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def quality_control(
     files = open_fileset(bfile)
     build = build_of(files.prefix, genome_build)
     rules: dict[str, Sequence[object]] = {
-        "repeated ids": ("--rm-dup", "exclude-mismatch"),
+        "repeated ids": ("--set-missing-var-ids", "@:#:$r:$a", "--rm-dup", "exclude-mismatch"),
         "autosomes": ("--autosome",),
         f"Hardy-Weinberg p >= {hardy_weinberg:g}": ("--hwe", hardy_weinberg),
         f"minor allele frequency >= {minor_allele_frequency:g}": ("--maf", minor_allele_frequency),
@@ -202,14 +203,18 @@ def filter_in_steps(files: Fileset, rules: Mapping[str, Sequence[object]], folde
     """
     rows = [{"step": "as given", "snps": len(files.variants), "samples": len(files.samples)}]
     before = files.prefix
+    people = folder / "people.fam"  # without parents, for plink2 looks at founders alone
+    unrelated = files.samples.assign(father="0", mother="0")
+    unrelated[SAMPLE_COLUMNS].to_csv(people, sep="\t", header=False, index=False)
     for number, (step, rule) in enumerate(rules.items()):
         after = folder / f"step_{number}"
         arguments: Sequence[object] = rule
+        source = ["--bed", f"{before}.bed", "--bim", f"{before}.bim", "--fam", people]
         try:
             if rule[0] == "--indep-pairwise":
-                run_tool("plink2", ["--bfile", before, *rule, "--bad-ld", "--out", after])
+                run_tool("plink2", [*source, *rule, "--bad-ld", "--out", after])
                 arguments = ("--extract", f"{after}.prune.in")
-            run_tool("plink2", ["--bfile", before, *arguments, "--make-bed", "--out", after])
+            run_tool("plink2", [*source, *arguments, "--make-bed", "--out", after])
         except ToolError as fault:
             if "remaining after" in str(fault):
                 raise FilesetError(f"the step '{step}' leaves no SNP or nobody of {files.prefix}") from fault
@@ -218,10 +223,13 @@ def filter_in_steps(files: Fileset, rules: Mapping[str, Sequence[object]], folde
         rows.append({"step": step, "snps": len(left.variants), "samples": len(left.samples)})
         if before != files.prefix:
             remove_files(before)
-        before = after
+        before, people = after, Path(f"{after}.fam")
+    kept = files.samples[files.names.isin(left.names)]
     for end in ("bed", "bim", "fam"):
         Path(f"{before}.{end}").rename(folder / f"{PREFIX}.{end}")
+    kept[SAMPLE_COLUMNS].to_csv(folder / f"{PREFIX}.fam", sep="\t", header=False, index=False)
     remove_files(before)
+    (folder / "people.fam").unlink()
     table = pd.DataFrame(rows)
     removed = -table[["snps", "samples"]].diff().fillna(0).astype(int)
     return table.assign(snps_removed=removed["snps"], samples_removed=removed["samples"])

@@ -51,7 +51,8 @@ def impute(
     genome_build : str, optional
         Of the fileset; needed unless ``<bfile>.build`` says it.
     least_r2 : float
-        SNPs that minimac4 estimates to be imputed with a smaller r² keep their missing genotypes.
+        SNPs whose genotypes minimac4 would have imputed with a smaller r², each person left out in turn, keep their
+        missing ones.
     seed : int
         Of the phasing.
 
@@ -154,12 +155,16 @@ def _run(files: Fileset, variants: pd.DataFrame, panel: Path, folder: Path, seed
     run_tool("minimac4", [*settings, "-o", f"{imputed}.vcf.gz", f"{reference}.msav", f"{phased}.bcf"])
     arguments = ["--vcf", f"{imputed}.vcf.gz", "--double-id", "--make-bed", "--out", imputed]
     run_tool("plink2", [*arguments, "--max-alleles", 2])
-    listed = run_tool("bcftools", ["query", "-f", "%CHROM\\t%POS\\t%REF\\t%ALT\\t%INFO/R2\\n", f"{imputed}.vcf.gz"])
-    columns = ["chromosome", "position", "other_allele", "counted_allele", "r2"]
+    listed = run_tool(
+        "bcftools", ["query", "-f", "%CHROM\\t%POS\\t%REF\\t%ALT\\t%INFO/R2\\t%INFO/ER2\\n", f"{imputed}.vcf.gz"]
+    )
+    # of a SNP that was typed in part, R2 holds the phasing's own guess against itself; ER2 leaves each person out
+    columns = ["chromosome", "position", "other_allele", "counted_allele", "r2", "left_out_r2"]
     quality = pd.DataFrame([line.split("\t") for line in listed.splitlines()], columns=columns)
     opened = open_fileset(imputed)
     keys = ["position", "counted_allele", "other_allele"]
     quality["position"] = quality["position"].astype("int64")
+    quality["r2"] = quality["left_out_r2"].where(quality["left_out_r2"] != ".", quality["r2"])
     merged = opened.variants.merge(quality[[*keys, "r2"]].drop_duplicates(keys), "left", on=keys)
     return opened, pd.to_numeric(merged["r2"], errors="coerce").to_numpy()
 

@@ -10,6 +10,7 @@ from nilearn.connectome import ConnectivityMeasure
 from tqdm import tqdm
 
 BANDS = {"slow-5": (0.01, 0.027), "slow-4": (0.027, 0.073)}  # Hz; Zuo et al. (2010)
+RESOLVED = 2.0  # a window must hold so many periods of the narrowest band's width
 METHODS = ("coh", "imcoh", "plv", "wpli")
 
 
@@ -43,8 +44,8 @@ def estimate_band_connectivity(
     Raises
     ------
     ValueError
-        If the method is unknown, a band lies above what the repetition time can tell, or a window is shorter than one
-        period of the lowest frequency.
+        If the method is unknown, a band lies above what the repetition time can tell, or a window is too short for the
+        lowest frequency or the narrowest band.
 
     Examples
     --------
@@ -68,10 +69,16 @@ def estimate_band_connectivity(
     for series in tqdm(time_series, "bands", leave=False, delay=3):
         length = 2 * len(series) // (n_windows + 1)
         lowest = min(low for low, _ in bands.values())
+        narrowest = min(high - low for low, high in bands.values())
         if length * repetition_time < 1 / lowest:
             raise ValueError(
                 f"a window of {length * repetition_time:.3g} s is shorter than one period of {lowest:g} Hz; take fewer "
                 "windows or higher bands"
+            )
+        if length * repetition_time * narrowest < RESOLVED:
+            raise ValueError(
+                f"a window of {length * repetition_time:.3g} s cannot tell a band of {narrowest:.3g} Hz from its "
+                "neighbours; take fewer windows or wider bands"
             )
         starts = [number * (length // 2) for number in range(n_windows)]
         windows = np.stack([np.asarray(series, dtype=float)[start : start + length].T for start in starts])
@@ -80,6 +87,7 @@ def estimate_band_connectivity(
             method=method,
             sfreq=1 / repetition_time,
             mode="multitaper",
+            mt_bandwidth=narrowest,  # mne's own choice would smooth over the neighbours
             fmin=tuple(low for low, _ in bands.values()),
             fmax=tuple(high for _, high in bands.values()),
             faverage=True,

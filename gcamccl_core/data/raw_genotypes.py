@@ -138,6 +138,7 @@ def write_annotation(cohort: xr.Dataset, folder: str | Path, n_expressed: int = 
     bodies["start"], bodies["end"] = bodies["start"] - 100, bodies["end"] + 100
     lines = [f"{row.chromosome} {row.start} {row.end} {row.Index}" for row in bodies.itertuples()]
     (folder / "genes").write_text("\n".join(lines) + "\n")
+    write_build(folder / "genes", BUILD)
     genes = bodies.index.to_numpy(str)
     expressed = genes[:n_expressed]
     of_eqtl = table[~table["gene"].isin(expressed)]

@@ -168,6 +168,8 @@ def read_labels(image: str | Path | SpatialImage, names: pd.DataFrame | str | Pa
     absent = table.loc[~table["value"].isin(present), "roi"]
     if len(absent):
         raise AtlasError(f"{where} has no voxel of {name_some(absent)}")
+    if table["value"].duplicated().any():
+        raise AtlasError(f"the table has values twice: {name_some(table['value'][table['value'].duplicated()])}")
     if table["roi"].duplicated().any():
         raise AtlasError(f"the table names regions twice: {name_some(table['roi'][table['roi'].duplicated()])}")
     return Labels(table["roi"].astype(str).tolist(), loaded, table["value"].astype(int).tolist())

@@ -17,6 +17,7 @@ FEMALE_BELOW, MALE_ABOVE = 0.2, 0.8  # of the inbreeding coefficient F on X, as 
 OUTLYING = 3.0  # standard deviations of F
 RELATED = 0.0884  # kinship of second-degree relatives and closer (Manichaikul et al. 2010)
 ENOUGH_SNPS = 1000  # for kinship
+ENOUGH_OF_X = 50
 SEXES = {"1": "male", "2": "female"}
 MANY = 500_000  # genotypes held in memory at a time are this many times the people
 
@@ -100,7 +101,7 @@ def find_relatives(files: Fileset) -> pd.DataFrame:
 
 def _read_plink(path: str) -> pd.DataFrame:
     """Read one of plink2's reports; it leaves out families that are all 0."""
-    return pd.read_csv(path, sep="\t", dtype=str).rename(columns=lambda name: name.lstrip("#"))
+    return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False).rename(columns=lambda name: name.lstrip("#"))
 
 
 def _read_report(path: str, subject: Mapping[str, str]) -> pd.DataFrame:
@@ -111,9 +112,9 @@ def _read_report(path: str, subject: Mapping[str, str]) -> pd.DataFrame:
 
 
 def read_sex(files: Fileset) -> np.ndarray:
-    """Tell the sex from X, outside its ends, which men have twice; "" where there is no X or it does not tell."""
+    """Tell the sex from X, outside its ends, which men have twice; "" where X has too few SNPs or does not tell."""
     of_x = np.flatnonzero(files.variants["chromosome"].isin(["23", "X", "chrX"]))
-    if not len(of_x):
+    if len(of_x) < ENOUGH_OF_X:
         return np.full(len(files.samples), "")
     homozygous, expected, number = (np.zeros(len(files.samples)) for _ in range(3))
     step = max(1, MANY // max(1, len(files.samples)))

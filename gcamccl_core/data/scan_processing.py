@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import warnings
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +17,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 from nilearn.interfaces.fmriprep import load_confounds
 from nilearn.masking import compute_epi_mask
 from threadpoolctl import threadpool_limits
@@ -22,10 +26,11 @@ from tqdm.std import tqdm
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.regions import Labels, Spheres
 from gcamccl_core.data.scan_quality import MOTION, TRANSLATIONS, Limits, exceeds, largest_translation, measure_sfnr
-from gcamccl_core.data.time_series import BAND, RegionSeries, ScanError, extract_time_series
-from gcamccl_core.provenance import fingerprint, write_json
+from gcamccl_core.data.time_series import BAND, RegionSeries, ScanError, extract_time_series, voxels_of_mask
+from gcamccl_core.provenance import fingerprint, hash_module, write_json
 
 SUMMARY_COLUMNS = ["subject", "status", "reason", "n_volumes", "repetition_time", "translation", "sfnr", "n_regions"]
+SUMMARY_COLUMNS += ["stamp"]  # of what the series was made from
 FEWEST_VOLUMES = 30
 
 
@@ -87,9 +92,17 @@ def process_scans(
     -------
     pandas.DataFrame
         One row per scan: ``subject``, ``status`` ("used", "excluded" by a limit, or "failed"), ``reason``,
-        ``n_volumes``, ``repetition_time`` (s), ``translation`` (mm), ``sfnr``, ``n_regions`` (covered). Also written to
-        ``<out>/scans.csv``.
+        ``n_volumes``, ``repetition_time`` (s), ``translation`` (mm), ``sfnr``, ``n_regions`` (covered), ``stamp``. Also
+        written to ``<out>/scans.csv``.
+
+    Raises
+    ------
+    ScanError
+        If a subject's name cannot be that of a file.
     """
+    nameless = [name for name in scans["subject"].astype(str) if not re.fullmatch(r"[\w.+-]+", name) or name[0] == "."]
+    if nameless:
+        raise ScanError(f"subjects need names of letters, digits, _, + and -; not so: {name_some(nameless)}")
     settings = settings or ScanSettings()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -104,9 +117,17 @@ def process_scans(
     return table
 
 
-def read_series(out: str | Path, subject: str) -> RegionSeries:
-    """Read what :func:`process_scans` has kept of a subject."""
+def read_series(out: str | Path, subject: str, stamp: str | None = None) -> RegionSeries:
+    """Read what :func:`process_scans` has kept of a subject.
+
+    Raises
+    ------
+    ScanError
+        If a stamp is given, as in the table of scans, and the series was made otherwise since.
+    """
     with np.load(Path(out) / f"{subject}.npz", allow_pickle=False) as kept:
+        if stamp is not None and str(kept["stamp"]) != stamp:
+            raise ScanError(f"the series of {subject} in {out} were made anew, otherwise; process the scans again")
         coverage = pd.DataFrame({name: kept[name] for name in ("roi", "voxels", "expected", "coverage")})
         return RegionSeries(kept["signal"], kept["regions"].tolist(), coverage)
 
@@ -118,8 +139,9 @@ def _process(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, s
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return row | _extract(scan, regions, out, settings)
-    except (ScanError, OSError, EOFError, ValueError, KeyError, ImageFileError, MemoryError) as fault:
-        return row | {"reason": str(fault) or type(fault).__name__}
+    except Exception as fault:
+        kind = "" if isinstance(fault, ScanError) else f"{type(fault).__name__}: "
+        return row | {"reason": f"{kind}{fault}" if str(fault) else type(fault).__name__}
 
 
 def _extract(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, settings: ScanSettings) -> dict:
@@ -134,22 +156,24 @@ def _extract(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, s
         {name: [str(scan[name]), *_state(str(scan[name]))] for name in ("bold", "mask", "confounds")},
         float(scan["repetition_time"]),  # type: ignore[arg-type]
         regions.names,
-        regions.centers if isinstance(regions, Spheres) else np.asarray(regions.image.dataobj),
-        regions.radius if isinstance(regions, Spheres) else regions.numbers,
+        [regions.centers, regions.radius]
+        if isinstance(regions, Spheres)
+        else [np.asarray(regions.image.dataobj), regions.image.affine, regions.numbers],
         json.dumps(asdict(settings), default=str),
+        hash_module(__name__, "data"),
     )
     summary = kept.with_suffix(".json")
     if kept.is_file() and summary.is_file():
         held = json.loads(summary.read_text())
-        if held["stamp"] == stamp:
+        if held["row"]["stamp"] == stamp:
             return held["row"]
     bold = _load(bold_path)
     repetition_time = _agree(float(scan["repetition_time"]), bold)  # type: ignore[arg-type]
     mask = _load(mask_path) if mask_path else None
     confounds, motion = _read_confounds(bold_path, confounds_path, settings.confounds, bold.shape[3])
-    brain = np.asarray((mask if mask is not None else compute_epi_mask(bold)).dataobj) > 0
+    brain = voxels_of_mask(bold, mask if mask is not None else compute_epi_mask(bold))
     translation = float("nan") if motion is None else largest_translation(motion)
-    sfnr = measure_sfnr(bold, brain) if brain.shape == bold.shape[:3] else float("nan")
+    sfnr = measure_sfnr(bold, brain)
     measured = {
         "n_volumes": bold.shape[3],
         "repetition_time": repetition_time,
@@ -168,8 +192,10 @@ def _extract(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, s
         least_coverage=settings.least_coverage,
     )
     row = {"status": "excluded" if fault else "used", "reason": fault, **measured, "n_regions": len(series.regions)}
-    _keep(series, kept)
-    write_json(summary, {"stamp": stamp, "row": row})
+    row["stamp"] = stamp
+    summary.unlink(missing_ok=True)  # until the new series is there, nothing vouches for the old one
+    _keep(series, kept, stamp)
+    write_json(summary, {"row": row})
     return row
 
 
@@ -181,9 +207,13 @@ def _state(path: str) -> list[int]:
 def _load(path: str) -> Any:
     """Read an image into memory in single precision, to its end: a truncated one is found before any work."""
     try:
+        if path.endswith(".gz"):
+            with gzip.open(path) as file:  # to its end, where the checksum is
+                while file.read(1 << 24):
+                    pass
         image: Any = nib.load(path)
         data = np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, ValueError, ImageFileError) as fault:
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError, HeaderDataError) as fault:
         raise ScanError(f"{Path(path).name} is truncated or damaged ({str(fault).splitlines()[0]})") from fault
     header = image.header.copy()
     header.set_data_dtype(np.float32)
@@ -216,9 +246,17 @@ def _read_confounds(
         raise ScanError(f"the table of confounds has {len(table)} rows, the scan {n_volumes} volumes")
     motion = table if set(TRANSLATIONS) <= set(table) else None
     if isinstance(wanted, Mapping):
-        chosen, scrubbed = load_confounds(bold, **wanted)
-        if scrubbed is not None and len(scrubbed) < n_volumes:
-            raise ScanError("scrubbing would leave volumes out, which the filter cannot bridge; choose without 'scrub'")
+        if Path(path).parent != Path(bold).parent:
+            raise ScanError(
+                "load_confounds reads the table beside the scan, and another is named; name columns instead"
+            )
+        chosen, left = load_confounds(bold, **wanted)
+        if left is not None and len(left) < n_volumes:
+            lost = sorted(set(range(n_volumes)) - {int(volume) for volume in left})
+            raise ScanError(
+                f"these confounds leave out {len(lost)} volumes ({name_some(lost)}), which the filter cannot bridge; "
+                "cut non-steady volumes off the start of the scan, or choose without 'scrub'"
+            )
         return chosen, motion
     lacking = [name for name in wanted if name not in table]
     if lacking:
@@ -226,7 +264,7 @@ def _read_confounds(
     return (table[list(wanted)] if wanted else None), motion
 
 
-def _keep(series: RegionSeries, path: Path) -> None:
+def _keep(series: RegionSeries, path: Path, stamp: str) -> None:
     """Write a subject's series whole or not at all, without pickle."""
     partial = path.with_name(f".{path.name}.partial")
     columns: dict[str, Any] = {name: series.coverage[name].to_numpy() for name in ("voxels", "expected", "coverage")}
@@ -235,6 +273,7 @@ def _keep(series: RegionSeries, path: Path) -> None:
             file,
             signal=series.signal.astype(np.float32),
             regions=np.array(series.regions, dtype=str),
+            stamp=np.array(stamp),
             roi=series.coverage["roi"].to_numpy(str),
             **columns,
         )

@@ -58,7 +58,7 @@ def make_connectivity_view(
     if used.empty:
         counts = ", ".join(f"{count} {status}" for status, count in scans["status"].value_counts().items())
         raise ScanError(f"no scan can be used: {counts or 'there are none'}")
-    series = {str(subject): read_series(out, str(subject)) for subject in used["subject"]}
+    series = {str(one): read_series(out, str(one), str(stamp)) for one, stamp in used[["subject", "stamp"]].to_numpy()}
     atlas = next(iter(series.values())).coverage["roi"]
     has = pd.DataFrame({subject: atlas.isin(one.regions).to_numpy() for subject, one in series.items()}, index=atlas)
     lacking = 1 - has.mean(axis=1)

@@ -64,10 +64,13 @@ def select_snps(
     bodies = read_gene_bodies() if bodies is None else bodies
     build = str(genotypes.attrs.get("genome_build", ""))
     chromosome, position = (genotypes[f"{view}_{name}"].to_numpy() for name in ("chromosome", "position"))
-    gene = find_genes(chromosome, position, build, bodies, bodies_build)["gene"].to_numpy(str)
+    nearest = find_genes(chromosome, position, build, bodies, bodies_build)["gene"].to_numpy(str)
+    wanted = bodies[bodies["gene"].isin(list(genes))]  # also where a shorter gene lies within one of these
+    of_given = find_genes(chromosome, position, build, wanted, bodies_build)["gene"].to_numpy(str)
+    gene = np.where(of_given != "", of_given, nearest)
     inside = gene != ""
     eqtl = inside & np.isin(genotypes["locus"].to_numpy(), list(eqtls))
-    expressed = inside & np.isin(gene, list(genes))
+    expressed = of_given != ""
     chosen = eqtl | expressed
     names = {
         "all": np.ones(len(gene), dtype=bool),

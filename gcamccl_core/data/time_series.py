@@ -86,7 +86,7 @@ def extract_time_series(
         not fit the repetition time, or no region is covered.
     """
     _check(bold, confounds, repetition_time, band)
-    inside = _inside(bold, mask)
+    inside = voxels_of_mask(bold, mask)
     table = find_coverage(regions, bold, inside)
     covered = np.flatnonzero((table["voxels"] > 0) & (table["coverage"] >= least_coverage))
     if not len(covered):
@@ -195,8 +195,8 @@ def _first_volume(bold: SpatialImage) -> SpatialImage:
     return new_img_like(bold, np.asarray(bold.dataobj[..., 0]))
 
 
-def _inside(bold: SpatialImage, mask: SpatialImage | None) -> np.ndarray:
-    """Voxels that count, on the grid of the scan."""
+def voxels_of_mask(bold: SpatialImage, mask: SpatialImage | None) -> np.ndarray:
+    """Lay a mask on the grid of a scan; without one, all voxels count."""
     if mask is None:
         return np.ones(bold.shape[:3], dtype=bool)
     if mask.shape[:3] != bold.shape[:3] or not np.allclose(mask.affine, bold.affine, atol=1e-3):

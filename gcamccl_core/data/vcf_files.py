@@ -38,27 +38,38 @@ def convert_vcf(vcf: str | Path, out: str | Path, genome_build: str) -> Fileset:
         If the build is unknown, plink2 is missing, or it fails.
     """
     vcf, build = Path(vcf), name_build(genome_build)
-    _check(vcf)
+    fields = _check(vcf)
     with write_folder(out) as folder:
         which = ["--snps-only", "just-acgt", "--max-alleles", 2, "--set-missing-var-ids", "@:#:$r:$a"]
-        arguments = ["--vcf", vcf, "--const-fid", "0", *which, "--make-bed", "--out", folder / "genotypes"]
+        read = ["dosage=DS", "--hard-call-threshold", 0.499999] if "DS" in fields else []
+        arguments = ["--vcf", vcf, *read, "--const-fid", "0", *which, "--make-bed", "--out", folder / "genotypes"]
         run_tool("plink2", arguments)
         (folder / "genotypes.log").unlink(missing_ok=True)
         write_build(folder / "genotypes", build)
     return open_fileset(Path(out) / "genotypes")
 
 
-def _check(vcf: Path) -> None:
-    """Read a VCF to its end: plink2 takes one that is cut off between two SNPs for whole."""
+def _check(vcf: Path) -> set[str]:
+    """Read a VCF to its end, for plink2 takes one that is cut off between two SNPs for whole; give its fields."""
     if not vcf.is_file():
         raise FilesetError(f"there is no file {vcf}")
     compressed = vcf.open("rb").read(2) == b"\x1f\x8b"
     try:
         with gzip.open(vcf, "rb") if compressed else vcf.open("rb") as file:
-            start = file.readline()
+            start = line = file.readline()
+            header = []
+            while line.startswith(b"##"):
+                header.append(line)
+                line = file.readline()
             while file.read(1 << 24):
                 pass
     except (EOFError, OSError) as fault:
         raise FilesetError(f"{vcf} is truncated or damaged ({fault})") from fault
     if not start.startswith(b"##fileformat=VCF"):
         raise FilesetError(f"{vcf} is no VCF: its first line is {start[:40]!r}")
+    fields = {
+        name for name in ("GT", "DS") if any(each.startswith(f"##FORMAT=<ID={name},".encode()) for each in header)
+    }
+    if not fields:
+        raise FilesetError(f"{vcf} describes neither genotypes (GT) nor dosages (DS) in its header")
+    return fields

@@ -12,22 +12,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.optimize import brentq
-from scipy.stats import chi2, chi2_contingency, kruskal, norm
-from scipy.stats import t as student
+from scipy.stats import chi2_contingency, kruskal
 from scipy.stats.contingency import association
 
 from gcamccl_core.data.checks import CohortError, check_cohort, class_names, name_some, view_names, without_name
 from gcamccl_core.data.cohort import load_cohort, make_split
 from gcamccl_core.data.genome_builds import GenomeBuildError, name_build
 from gcamccl_core.model.recipe import Recipe
+from gcamccl_core.model.smallest_effects import LEVEL, smallest_auc, smallest_difference
 from gcamccl_core.model.training import fit
 
 GOOD, DOUBT, FAULT = "good", "look", "fault"
-POWER, LEVEL = 0.8, 0.05
 FEW_PER_CLASS, FEW_IN_TEST = 20, 8
 LARGEST_RATIO = 3.0  # of the classes' sizes
-GRID = 4000  # quantiles that stand for a distribution
 N_SPLITS = 20  # that a run is planned for
 
 
@@ -191,13 +188,21 @@ def _confounding(cohort: xr.Dataset) -> list[Finding]:
     label = chosen["label"].to_numpy()
     others = ["group"] if "group" in cohort else []
     others += [str(name) for name, values in cohort.data_vars.items() if values.attrs.get("role") == "covariate"]
-    rows = []
+    rows, untold = [], []
     for name in others:
         values = chosen[name].to_series()
+        missing = values.isna() | (values.astype(str) == "")
+        if missing.any() and not missing.all():
+            table = pd.crosstab(missing, label)
+            p, strength = float(chi2_contingency(table).pvalue), float(association(table, method="cramer"))
+            rows.append(
+                (name, p, strength, f"is missing in one class more than in the other, Cramér's V {strength:.2f}")
+            )
         values.index = pd.RangeIndex(len(values))
         if pd.api.types.is_numeric_dtype(values):
             groups = [values[label == number].dropna() for number in np.unique(label)]
             if min(map(len, groups)) < 2 or values.nunique() < 2:
+                untold.append(name)
                 continue
             p = float(kruskal(*groups).pvalue)
             first, last = groups[0], groups[-1]
@@ -208,6 +213,7 @@ def _confounding(cohort: xr.Dataset) -> list[Finding]:
         else:
             table = pd.crosstab(values, label)
             if min(table.shape) < 2:
+                untold.append(name)
                 continue
             p = float(chi2_contingency(table).pvalue)
             strength = float(association(table, method="cramer"))
@@ -216,74 +222,15 @@ def _confounding(cohort: xr.Dataset) -> list[Finding]:
     if not others:
         return [Finding("confounding", DOUBT, "no site and no covariate is known, so nothing can be said of it")]
     strong = [row for row in rows if row[1] * len(rows) < LEVEL and row[2] > 0.1]
+    told = [name for name in others if name not in untold]
+    said = [Finding("confounding", DOUBT, f"nothing can be said of {', '.join(untold)}")] if untold else []
     if not strong:
-        return [Finding("confounding", GOOD, f"the label goes with none of {', '.join(others)}")]
-    return [
+        return said + ([Finding("confounding", GOOD, f"the label goes with none of {', '.join(told)}")] if told else [])
+    strongest_first = [
         Finding("confounding", DOUBT, f"{name} {size} (p {p:.1g}); remove it (confounds), or keep groups together")
         for name, p, _, size in sorted(strong, key=lambda row: -row[2])
     ]
-
-
-def smallest_difference(n_one: int, n_two: int, level: float = LEVEL, power: float = POWER) -> float:
-    r"""Give the smallest difference of two classes' means that a t-test finds with some certainty.
-
-    .. math:: P\bigl(|T_{\nu}(\delta)| > t_{\nu, 1 - \alpha / 2}\bigr) = 1 - \beta, \qquad
-              \delta = d \sqrt{\tfrac{n_1 n_2}{n_1 + n_2}}, \quad \nu = n_1 + n_2 - 2
-
-    Parameters
-    ----------
-    n_one, n_two : int
-        People in the two classes.
-    level, power : float
-        :math:`\alpha`, two-sided, and :math:`1 - \beta`.
-
-    Returns
-    -------
-    float
-        d, in standard deviations (Cohen's).
-
-    Examples
-    --------
-    >>> round(smallest_difference(64, 64), 2)  # Cohen's table: 64 in each group for d = 0.5
-    0.5
-    """
-    freedom, root = n_one + n_two - 2, (n_one * n_two / (n_one + n_two)) ** 0.5
-    critical = student.ppf(1 - level / 2, freedom)
-    # of the non-central t, as a mean over its spread: scipy's own gives up in the tails
-    spread = np.sqrt(chi2.ppf((np.arange(GRID) + 0.5) / GRID, freedom) / freedom)
-
-    def lacking(d: float) -> float:
-        beyond = norm.sf(critical * spread - d * root) + norm.cdf(-critical * spread - d * root)
-        return float(beyond.mean()) - power
-
-    return float(brentq(lacking, 0, 10 * critical / root))
-
-
-def smallest_auc(n_one: int, n_two: int, level: float = LEVEL, power: float = POWER) -> float:
-    """Give the smallest area under the ROC curve that can be told from one half (Hanley and McNeil 1982).
-
-    Parameters
-    ----------
-    n_one, n_two : int
-        People of the two classes who are predicted.
-    level, power : float
-        Two-sided level, and the chance to find it.
-
-    Examples
-    --------
-    >>> smallest_auc(20, 20) > smallest_auc(200, 200) > 0.5
-    True
-    """
-
-    def error(auc: float) -> float:
-        q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
-        variance = auc * (1 - auc) + (n_one - 1) * (q1 - auc**2) + (n_two - 1) * (q2 - auc**2)
-        return float((variance / (n_one * n_two)) ** 0.5)
-
-    def lacking(auc: float) -> float:
-        return (auc - 0.5) - norm.ppf(1 - level / 2) * error(0.5) - norm.ppf(power) * error(auc)
-
-    return float(brentq(lacking, 0.5, 1 - 1e-9)) if lacking(1 - 1e-9) > 0 else 1.0
+    return [*strongest_first, *said]
 
 
 def _smallest_effect(cohort: xr.Dataset) -> list[Finding]:
