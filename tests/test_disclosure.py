@@ -1,6 +1,7 @@
 """Controlled data stay in: whatever points at a person in the outputs of a run is found, and the build stops."""
 
 import json
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -15,7 +16,7 @@ from workflow import controlled as controlled_runs
 from workflow.keep import refuse_controlled
 from workflow.profile import Profile
 
-SUBJECTS = ["sub-0001", "sub-0002", "50952", "7"]
+SUBJECTS = ["sub-0001", "sub-0002", "50952", "7", "8", "9"]
 
 
 def search(tmp_path, *cells, **figures):
@@ -50,6 +51,12 @@ def test_what_is_of_groups_may_be_shown(tmp_path):
     [
         (printed("view 'fc' is missing in sub-0001"), ["cell 0: names the subject sub-0001"]),
         (printed("sub-00011 and xsub-0001 are others"), []),
+        (printed("sub-0001_task-nback_bold.nii.gz"), ["cell 0: names the subject sub-0001"]),
+        (printed("subject_50952 moved"), ["cell 0: names the subject 50952"]),
+        (printed("sub-7 has two scans"), ["cell 0: names the subject sub-7"]),
+        (printed("file:///home/u/x.nc"), ["cell 0: names the place file:///home/u/x.nc"]),
+        (printed("cohort:/data/x.nc"), ["cell 0: names the place /data/x.nc"]),
+        (new_code_cell('f"{run_folder}/raw/scans.csv"'), []),
         (printed("subject 50952 moved"), ["cell 0: names the subject 50952"]),
         (printed("0.50952 of 7"), []),
         (new_code_cell("data.sel(subject='sub-0002')"), ["cell 0: names the subject sub-0002"]),
@@ -69,6 +76,8 @@ def test_a_person_or_a_place_in_words_is_found(tmp_path, cell, found):
     [
         (pd.DataFrame({"score": [1.5]}, index=pd.Index(["7"], name="subject")), "a row for every subject"),
         (pd.DataFrame({"subject": ["7"], "score": [1.5]}), "a row for every subject"),
+        (pd.DataFrame({"score": range(4)}, index=["7", "8", "9", "10"]), "a row for every subject"),
+        (pd.DataFrame({"n": [120, 5.0]}), "counts 5.0 under 'n', fewer than 10 people"),
         (pd.DataFrame({"n": [120, 9]}), "counts 9 under 'n', fewer than 10 people"),
         (pd.DataFrame({"subjects": [3]}), "counts 3 under 'subjects'"),
         (pd.DataFrame({"low": [4], "high": [120]}, index=["people"]), "counts 4 under 'people'"),
@@ -86,7 +95,16 @@ def test_a_table_of_one_person_or_of_few_is_found(tmp_path, table, what):
 
 
 def test_no_people_and_numbers_that_count_no_people_are_let_through(tmp_path):
-    assert search(tmp_path, shown(pd.DataFrame({"n": [0, 100], "rank": [1, 2]}))) == []
+    table = pd.DataFrame({"n": [0, 100], "rank": [1, 2], "n_splits": 3, "shape of one subject": "4 x 4"})
+    assert search(tmp_path, shown(table)) == []
+
+
+def test_the_chapters_as_they_are_stored_would_pass():
+    """Of people whom they do not name: what is in them is of groups, and speaks of no place."""
+    notebooks = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+    found = find_disclosures(notebooks, None, ["nobody-at-all"])
+    own = [each for each in found if not each.where.startswith("11_")]  # shows simulated people one by one, on purpose
+    assert own == []
 
 
 def test_words_of_figures_are_searched(tmp_path):
@@ -128,8 +146,11 @@ def test_a_book_of_a_controlled_cohort_is_not_built_if_a_subject_slips_through(c
     nbformat.write(new_notebook(cells=[printed("sub-0007 is the farthest")]), executed)
     with pytest.raises(DisclosureError, match="03_training, cell 0 names the subject sub-0007"):
         controlled_runs.refuse_to_disclose(profile, [executed])
+    save_cohort(load_cohort(path).assign_attrs(access="Controlled"), path, overwrite=True)
+    with pytest.raises(DisclosureError):  # whatever does not say that it is open
+        controlled_runs.refuse_to_disclose(profile, [executed])
     save_cohort(load_cohort(path).assign_attrs(access="open"), path, overwrite=True)
-    controlled_runs.refuse_to_disclose(profile, [executed])  # open data may be shown
+    controlled_runs.refuse_to_disclose(profile, [executed])
 
 
 def test_outputs_of_a_controlled_cohort_are_never_kept_in_the_repository(controlled):

@@ -8,13 +8,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from gcamccl_core.data.filesets import open_fileset
+from gcamccl_core.data.raw_study import read_people, read_raw_study
+from gcamccl_core.data.scans import find_scans
 from gcamccl_core.provenance import resolve
 from gcamccl_core.report.disclosure import find_disclosures, refuse_disclosures
 from workflow.profile import Profile, declared, notebook_names, parameters_for
 
 
 def subjects_of(cohort: str) -> list[str] | None:
-    """Ids of a controlled cohort's subjects; None of any other, known by name or in a file.
+    """Ids of a cohort file's subjects, unless the file says that its data are open; None of a cohort known by name.
 
     Only the file's attributes and ids are read.
     """
@@ -22,15 +25,24 @@ def subjects_of(cohort: str) -> list[str] | None:
     if not path.is_file():
         return None
     with h5py.File(path) as file:
-        access = file.attrs.get("access", "open")
-        if (access.decode() if isinstance(access, bytes) else str(np.atleast_1d(access)[0])) != "controlled":
+        access = file.attrs.get("access", "")
+        if (access.decode() if isinstance(access, bytes) else str(np.atleast_1d(access)[0])) == "open":
             return None
         ids = file["subject"][:]
     return [name.decode() if isinstance(name, bytes) else str(name) for name in ids]
 
 
+def subjects_of_study(folder: str) -> list[str]:
+    """Ids of everybody in a raw study of one's own: scanned, listed or genotyped."""
+    raw = read_raw_study(resolve(folder))
+    ids = set(find_scans(raw.derivatives)["subject"]) | set(read_people(raw.people, ()).index)
+    return sorted(ids.union(*(open_fileset(prefix).samples["subject"] for prefix in raw.arrays)))
+
+
 def controlled_subjects(parameters: Mapping[str, object]) -> list[str] | None:
-    """Ids of the subjects whom a notebook with these parameters reads, if they are controlled."""
+    """Ids of the subjects whom a notebook with these parameters reads, if they are not open."""
+    if parameters.get("study"):
+        return subjects_of_study(str(parameters["study"]))
     return subjects_of(str(parameters["cohort"])) if "cohort" in parameters else None
 
 

@@ -57,6 +57,8 @@ def main() -> None:
         executed = profile.run_folder / "notebooks" / f"{name}.ipynb"
         made_from = json.loads(executed.with_suffix(".stamp.json").read_text())
         refuse_controlled(made_from["cohort"])
+        if made_from["study"] is not None:
+            raise ValueError(f"{executed} is of a study of your own; outputs made of it are never kept in {NOTEBOOKS}/")
         keep(executed, NOTEBOOKS / f"{name}.ipynb", {key: made_from[key] for key in ("notebook", "core", "tables")})
         print(f"kept the outputs of {name}")
     PICTURE.parent.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ import papermill
 import yaml
 
 from gcamccl_core.parameters import suggest
-from gcamccl_core.provenance import fingerprint, hash_core, versions
+from gcamccl_core.provenance import fingerprint, hash_core, resolve, versions
 
 NOTEBOOKS = Path("notebooks")
 RUNS = Path("runs")
@@ -96,16 +96,24 @@ def hash_notebook(path: Path) -> str:
 def made_from(profile: Profile, notebook: str) -> dict[str, object]:
     """Say what an executed notebook depends on: a change in any of it makes the executed one stale."""
     parameters = parameters_for(profile, notebook)
-    cohort = Path(str({**declared(notebook), **parameters}.get("cohort", "")))
+    asked = {**declared(notebook), **parameters}
+    cohort = Path(str(asked.get("cohort", "")))
     return {
         "notebook": hash_notebook(NOTEBOOKS / f"{notebook}.ipynb"),
         "parameters": parameters,
         "core": hash_core(),
         "tables": hash_tables(NOTEBOOKS / f"{notebook}.ipynb"),
         "cohort": cohort.as_posix(),
+        "study": fingerprint_files(Path(str(asked["study"]))) if asked.get("study") else None,
         "data": hashlib.sha256(cohort.read_bytes()).hexdigest()[:16] if cohort.is_file() else None,
         "versions": versions(),
     }
+
+
+def fingerprint_files(folder: Path) -> str:
+    """Fingerprint the names, sizes and times of all files in a folder, which may be too large to read."""
+    files = sorted(path for path in resolve(folder).rglob("*") if path.is_file())
+    return fingerprint([[path.as_posix(), path.stat().st_size, path.stat().st_mtime_ns] for path in files])
 
 
 def tables_read(notebook: Path) -> list[Path]:

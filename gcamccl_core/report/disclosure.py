@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,15 @@ from bs4 import BeautifulSoup, Tag
 
 SMALLEST = 10  # people; a cell that counts fewer could be told who they are
 SHORTEST = 4  # characters; a shorter id cannot be told from an ordinary number or word
-PERSON = re.compile(r"(subject|participant|participant_id|person|subject_[12]|iid|fid)", re.IGNORECASE)
-COUNT = re.compile(r"(n|n_.*|count|number|size|support|(.*[ _])?(subjects|people|persons|samples))", re.IGNORECASE)
-ABSOLUTE = re.compile(r"(?<![\w./:<>~-])(?:/[A-Za-z_][\w.-]*/|[A-Za-z]:\\)[^\s'\"<>)]*")
+PERSON = re.compile(r"(subject|subject_[12]|participant|participant_id|person|iid|fid)", re.IGNORECASE)
+COUNT = re.compile(
+    r"(n|people|persons|participants|subjects|samples|n_(train|validation|test|subjects|people|samples)"
+    r"|number of (people|subjects))",
+    re.IGNORECASE,
+)
+WHOLE = re.compile(r"(\d+)(\.0+)?")
+ABSOLUTE = re.compile(r"file:/\S+|(?<![\w./<>~}-])(?:/[A-Za-z_][\w.-]*/|[A-Za-z]:\\)[^\s'\"<>)]*")
+TAG = re.compile(r"<[^>]*>")
 
 
 class DisclosureError(ValueError):
@@ -54,8 +60,9 @@ def find_disclosures(
 ) -> list[Disclosure]:
     """Search executed notebooks and figures for subjects, counts of few people, and places on a machine.
 
-    Looked at are sources, printed text, tables and the words of figures (alt text, captions, SVG); not the pixels of a
-    picture, so figures of single people have to be left out by whoever draws them.
+    Looked at are sources, printed text, tables and the words of figures (alt text, captions, SVG). Not seen are the
+    pixels of a picture, and counts of people that are printed, or stand in a column that is not called after people: a
+    chapter leaves these out itself where :func:`is_controlled` says so.
 
     Parameters
     ----------
@@ -64,8 +71,8 @@ def find_disclosures(
     figures : Path or None
         The folder of saved figures.
     subjects : iterable of str
-        Ids of the cohort. Those of fewer than four characters are looked for only in tables with a row or column named
-        after them.
+        Ids of the cohort. Those of fewer than four characters are looked for with ``sub-`` before them, and as the
+        first column of a table.
     smallest : int
         Tables may not count fewer people than this, unless none.
 
@@ -74,7 +81,8 @@ def find_disclosures(
     list of Disclosure
         Empty if nothing was found.
     """
-    ids = _pattern(subjects)
+    names = {str(name) for name in subjects}
+    ids = _pattern(names)
     found: list[Disclosure] = []
     for path in notebooks:
         for number, cell in enumerate(json.loads(path.read_text())["cells"]):
@@ -84,7 +92,7 @@ def find_disclosures(
                 for text in _texts(output):
                     found += _look(where, text, ids, True)
                 for html in _html(output):
-                    found += [Disclosure(where, what) for what in _tables(html, smallest)]
+                    found += [Disclosure(where, what) for what in _tables(html, smallest, names)]
     for path in sorted(figures.glob("*")) if figures is not None and figures.is_dir() else ():
         if path.suffix in (".svg", ".json"):
             found += _look(path.name, path.read_text(), ids, path.suffix == ".json")
@@ -106,17 +114,20 @@ def refuse_disclosures(found: Sequence[Disclosure]) -> None:
         raise DisclosureError(f"controlled data would leave: {said}{more}")
 
 
-def _pattern(subjects: Iterable[str]) -> re.Pattern[str] | None:
-    """One expression for all ids, as whole words, the longest first."""
-    names = sorted({str(name) for name in subjects if len(str(name)) >= SHORTEST}, key=lambda name: (-len(name), name))
-    return re.compile(rf"(?<![\w-])(?<!\d\.)({'|'.join(map(re.escape, names))})(?![\w-])(?!\.\d)") if names else None
+def _pattern(names: Iterable[str]) -> re.Pattern[str] | None:
+    """One expression for all ids as whole words, alone or after ``sub-``, the longest first."""
+    wanted = {f"sub-{name}" for name in names} | {name for name in names if len(name) >= SHORTEST}
+    listed = sorted(wanted, key=lambda name: (-len(name), name))
+    if not listed:
+        return None
+    return re.compile(rf"(?<![A-Za-z0-9])(?<!\d\.)({'|'.join(map(re.escape, listed))})(?![A-Za-z0-9])(?!\.\d)")
 
 
 def _look(where: str, text: str, ids: re.Pattern[str] | None, paths: bool) -> Iterator[Disclosure]:
     """Subjects and, where asked, places in a text."""
     for name in dict.fromkeys(ids.findall(text)) if ids else ():
         yield Disclosure(where, f"names the subject {name}")
-    for place in dict.fromkeys(ABSOLUTE.findall(text)) if paths else ():
+    for place in dict.fromkeys(ABSOLUTE.findall(TAG.sub(" ", text))) if paths else ():
         yield Disclosure(where, f"names the place {place}; give paths relative to the project")
 
 
@@ -136,21 +147,25 @@ def _html(output: Mapping) -> Iterator[str]:
         yield text
 
 
-def _tables(html: str, smallest: int) -> Iterator[str]:
+def _tables(html: str, smallest: int, subjects: Collection[str]) -> Iterator[str]:
     """Say of tables what in them is of one person, or of few."""
     for table in BeautifulSoup(html, "html.parser").find_all("table"):
         head, body = _grid(table.find("thead")), _grid(table.find("tbody"))
-        names = [" ".join(dict.fromkeys(filter(None, column))) for column in zip(*head, strict=False)]
-        of_person = [word for name in names for word in name.split() if PERSON.fullmatch(word)]
+        columns = [[level for level in dict.fromkeys(levels) if level] for levels in zip(*head, strict=False)]
+        of_person = [level for levels in columns for level in levels if PERSON.fullmatch(level)]
+        first = [row[0] for row in body if row]
+        if not of_person and len(first) > 2 and len(set(first) & set(subjects)) > 2:
+            of_person = ["subject"]
         if of_person:
             yield f"has a table with a row for every {of_person[0]}"
         few = []
         for row in body:
             counts_row = bool(row) and COUNT.fullmatch(row[0]) is not None
-            for name, value in zip(names, row, strict=False):
-                counted = COUNT.fullmatch(name) or any(COUNT.fullmatch(word) for word in name.split())
-                if (counted or counts_row) and value.isdigit() and 0 < int(value) < smallest:
-                    few.append((row[0] if counts_row else name, value))
+            for levels, value in zip(columns, row, strict=False):
+                counted = counts_row or any(COUNT.fullmatch(level) for level in levels)
+                whole = WHOLE.fullmatch(value)
+                if counted and whole is not None and 0 < int(whole[1]) < smallest:
+                    few.append((row[0] if counts_row else " ".join(levels), value))
         for name, value in dict.fromkeys(few):
             yield f"counts {value} under '{name}', fewer than {smallest} people"
 

@@ -195,9 +195,7 @@ def _confounding(cohort: xr.Dataset) -> list[Finding]:
         if missing.any() and not missing.all():
             table = pd.crosstab(missing, label)
             p, strength = float(chi2_contingency(table).pvalue), float(association(table, method="cramer"))
-            rows.append(
-                (name, p, strength, f"is missing in one class more than in the other, Cramér's V {strength:.2f}")
-            )
+            rows.append((name, p, strength, f"is missing more in one class, Cramér's V {strength:.2f}"))
         values.index = pd.RangeIndex(len(values))
         if pd.api.types.is_numeric_dtype(values):
             groups = [values[label == number].dropna() for number in np.unique(label)]
