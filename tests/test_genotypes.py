@@ -94,7 +94,7 @@ def test_the_whole_of_quality_control_on_real_genotypes(real, tmp_path):
         "genotypes.bim",
         "genotypes.build",
         "genotypes.fam",
-        "related.csv",
+        *(["related.csv"] if found.sizes["locus"] >= 1000 else []),
         "samples.csv",
         "steps.csv",
     ]
@@ -114,8 +114,7 @@ def test_each_step_removes_what_it_is_for(tmp_path):
     chromosome[5] = "23"
     place = 1000 * np.minimum(np.arange(12), 10)
     prefix = write_fileset(tmp_path / "study", values, sid=ids, chromosome=chromosome, bp_position=place)
-    with pytest.warns(UserWarning, match="SNPs are too few to tell who is related"):
-        found = quality_control(prefix, tmp_path / "clean", "hg19", window=(5, 1))
+    found = quality_control(prefix, tmp_path / "clean", "hg19", window=(5, 1))
     steps = pd.read_csv(tmp_path / "clean" / "steps.csv").set_index("step")
     assert steps["snps_removed"].tolist() == [0, 1, 1, 1, 1, 1, 1, 0]
     assert steps["samples_removed"].tolist() == [0, 0, 0, 0, 0, 0, 0, 1]
@@ -181,8 +180,7 @@ def test_sex_is_read_from_x_and_a_mismatch_named(tmp_path):
     )
     files = open_fileset(prefix)
     assert read_sex(files).tolist() == ["female"] * 20 + ["male"] * 20
-    with pytest.warns(UserWarning, match="too few"):
-        samples, _ = check_samples(files, open_fileset(write_fileset(tmp_path / "clean", autosomes)))
+    samples, _ = check_samples(files, open_fileset(write_fileset(tmp_path / "clean", autosomes)))
     assert samples.loc[samples["sex_mismatch"], "subject"].tolist() == ["p0"]
 
 
@@ -252,7 +250,6 @@ def test_a_missing_program_is_named_with_how_to_get_it(monkeypatch, tmp_path):
 
 
 @plink2
-@pytest.mark.filterwarnings("ignore:.*too few to tell who is related")
 def test_children_count_like_everyone_else_and_parents_stay_in_the_file(tmp_path):
     values = draw_genotypes(60, np.full(6, 0.4), seed=2)
     values[:, 3] = np.where(np.arange(60) < 2, 2, 0)  # of people with parents in the file
@@ -266,7 +263,6 @@ def test_children_count_like_everyone_else_and_parents_stay_in_the_file(tmp_path
 
 
 @plink2
-@pytest.mark.filterwarnings("ignore:.*too few to tell who is related")
 def test_snps_without_an_id_are_named_by_their_place(tmp_path):
     prefix = write_fileset(tmp_path / "study", draw_genotypes(60, np.full(3, 0.4)), sid=[".", ".", "rs2"])
     found = quality_control(prefix, tmp_path / "clean", "hg19")
@@ -277,8 +273,7 @@ def test_snps_without_an_id_are_named_by_their_place(tmp_path):
 def test_an_id_like_NA_is_an_id(tmp_path):  # noqa: N802
     values = draw_genotypes(4, np.full(30, 0.4))
     files = open_fileset(write_fileset(tmp_path / "study", values, iid=["NA", "b", "c", "d"]))
-    with pytest.warns(UserWarning, match="too few"):
-        samples, _ = check_samples(files, files)
+    samples, _ = check_samples(files, files)
     assert samples.set_index("subject").loc["NA", "missing"] == 0
 
 

@@ -23,7 +23,6 @@ def study(tmp_path_factory):
 
 
 @plink2
-@pytest.mark.filterwarnings("ignore:.*too few to tell who is related")
 def test_genotypes_come_back_as_they_were_and_every_fault_is_counted(study, tmp_path):
     removed, _ = merge_arrays(study.arrays, tmp_path / "merged")
     merged = dict(removed.to_numpy().tolist())

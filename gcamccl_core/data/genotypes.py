@@ -113,7 +113,7 @@ def quality_control(
         The fileset; it is not changed.
     out : path
         Folder to make: the filtered fileset ``genotypes``, ``steps.csv``, ``samples.csv`` (:func:`.check_samples`)
-        and ``related.csv``. It appears whole or not at all.
+        and, of 1000 SNPs or more, ``related.csv``. It appears whole or not at all.
     genome_build : str, optional
         As for :func:`read_genotypes`.
     hardy_weinberg : float
@@ -131,7 +131,7 @@ def quality_control(
     -------
     xarray.Dataset
         The filtered genotypes, as :func:`read_genotypes` reads them, with the table of steps in
-        ``attrs["quality_control"]`` (JSON).
+        ``attrs["quality_control"]`` (JSON), and in ``attrs["relatives"]`` how many pairs there are.
 
     Raises
     ------
@@ -171,9 +171,12 @@ def quality_control(
         samples, related = check_samples(files, kept)
         steps.to_csv(folder / STEPS, index=False)
         samples.to_csv(folder / SAMPLES, index=False)
-        related.to_csv(folder / PAIRS, index=False)
+        if related is not None:
+            related.to_csv(folder / PAIRS, index=False)
         remove_files(folder / "sorted")
     found = read_genotypes(Path(out) / PREFIX)
+    few = f"not told: {found.sizes['locus']} SNPs are too few"
+    found.attrs["relatives"] = few if related is None else f"{len(related)} pairs"
     found.attrs["quality_control"] = json.dumps(steps.to_dict("records"))
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +21,7 @@ SEXES = {"1": "male", "2": "female"}
 MANY = 500_000  # genotypes held in memory at a time are this many times the people
 
 
-def check_samples(files: Fileset, kept: Fileset) -> tuple[pd.DataFrame, pd.DataFrame]:
+def check_samples(files: Fileset, kept: Fileset) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     r"""Report what may be wrong with people; nobody is removed.
 
     The inbreeding coefficient of a person is :math:`F = (O - E) / (N - E)`, with O homozygous genotypes of N, and E of
@@ -42,9 +41,10 @@ def check_samples(files: Fileset, kept: Fileset) -> tuple[pd.DataFrame, pd.DataF
         One row per person of ``files``: ``subject``, ``kept``, ``missing`` (share of genotypes), ``inbreeding`` (F, NaN
         where not kept), ``inbreeding_outlying`` (more than three standard deviations from the mean), ``sex_stated``,
         ``sex_x`` ("male", "female" or "" where X does not tell), ``sex_mismatch``.
-    related : pandas.DataFrame
+    related : pandas.DataFrame or None
         One row per pair of second-degree relatives or closer: ``subject_1``, ``subject_2``, ``kinship`` (0.5 for
-        twins and duplicates, 0.25 for parents and siblings, 0.125 in second degree).
+        twins and duplicates, 0.25 for parents and siblings, 0.125 in second degree). None where
+        there are too few SNPs to tell.
     """
     subject = dict(zip(files.names, files.samples["subject"], strict=True))
     table = pd.DataFrame({"subject": list(subject.values())})
@@ -66,26 +66,18 @@ def check_samples(files: Fileset, kept: Fileset) -> tuple[pd.DataFrame, pd.DataF
     return table, find_relatives(kept)
 
 
-def find_relatives(files: Fileset) -> pd.DataFrame:
+def find_relatives(files: Fileset) -> pd.DataFrame | None:
     """List pairs of second-degree relatives and closer, by KING's estimate of kinship.
 
     Returns
     -------
-    pandas.DataFrame
-        As the second table of :func:`check_samples`.
-
-    Warns
-    -----
-    UserWarning
-        If there are too few SNPs for an estimate; then no pair is listed.
+    pandas.DataFrame or None
+        As the second table of :func:`check_samples`; None of fewer than 1000 SNPs, which cannot tell.
     """
     nobody = pd.DataFrame({"subject_1": [], "subject_2": [], "kinship": []})
-    if len(files.samples) < 2:
-        return nobody
     if len(files.variants) < ENOUGH_SNPS:
-        warnings.warn(
-            f"{len(files.variants)} SNPs are too few to tell who is related; it takes {ENOUGH_SNPS}", stacklevel=2
-        )
+        return None
+    if len(files.samples) < 2:
         return nobody
     subject = dict(zip(files.names, files.samples["subject"], strict=True))
     with TemporaryDirectory() as folder:
