@@ -165,7 +165,7 @@ def _extract(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, s
     summary = kept.with_suffix(".json")
     if kept.is_file() and summary.is_file():
         held = json.loads(summary.read_text())
-        if held["row"]["stamp"] == stamp:
+        if held.get("row", {}).get("stamp") == stamp:
             return held["row"]
     bold = _load(bold_path)
     repetition_time = _agree(float(scan["repetition_time"]), bold)  # type: ignore[arg-type]
