@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from functools import cache
@@ -122,7 +122,7 @@ def hash_core(*rooms: str) -> str:
     return fingerprint([(file.relative_to(CORE).as_posix(), code_of(file.read_text())) for file in files])
 
 
-def hash_module(name: str, *rooms: str) -> str:
+def hash_module(name: str, *rooms: str, without: Collection[str] = ()) -> str:
     """Fingerprint what a module's code does, and that of every module of the core that it imports, however indirectly.
 
     A narrower basis than :func:`hash_core`: what a long run does not use may change without making it stale.
@@ -133,6 +133,8 @@ def hash_module(name: str, *rooms: str) -> str:
         A module of the core, for example ``"gcamccl_core.model.training"``.
     *rooms : str
         Count modules of these rooms alone; of all rooms and the ground floor if none is given.
+    without : collection of str
+        Do not count these modules, nor what they alone import.
 
     Raises
     ------
@@ -144,7 +146,7 @@ def hash_module(name: str, *rooms: str) -> str:
     while waiting:
         current = waiting.pop()
         file = CORE.joinpath(*current.split(".")[1:]).with_suffix(".py")
-        if current in found:
+        if current in found or current in without:
             continue
         if not file.is_file():
             raise FileNotFoundError(f"the core has no module '{current}'")

@@ -151,6 +151,16 @@ def test_the_hash_of_a_module_can_leave_out_rooms_but_looks_through_them(small_c
     assert hash_module("gcamccl_core.maps.top", "data") != by_room["data"]
 
 
+def test_the_hash_of_a_module_can_leave_out_modules_and_what_only_they_reach(small_core):
+    without = {"gcamccl_core.model.middle"}
+    first = hash_module("gcamccl_core.maps.top", without=without)
+    (small_core / "model/middle.py").write_text("from gcamccl_core.data.base import x\nf = int\n")
+    (small_core / "data/base.py").write_text("x = 2\n")
+    assert hash_module("gcamccl_core.maps.top", without=without) == first
+    (small_core / "maps/top.py").write_text("y = 0\n")
+    assert hash_module("gcamccl_core.maps.top", without=without) != first
+
+
 def test_modules_that_import_one_another_come_to_an_end(small_core):
     (small_core / "data/base.py").write_text("from gcamccl_core.maps.top import y\nx = 1\n")
     assert len({hash_module(f"gcamccl_core.{name}") for name in ("maps.top", "model.middle", "data.base")}) == 1
