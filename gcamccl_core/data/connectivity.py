@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 
 import numpy as np
 from nilearn.connectome import ConnectivityMeasure
@@ -11,12 +12,16 @@ from sklearn.covariance import EmpiricalCovariance, LedoitWolf
 from tqdm import tqdm
 
 from gcamccl_core.data.checks import name_some
-from gcamccl_core.data.time_series import extract_time_series, without_signal
-
-__all__ = ["estimate_connectivity", "extract_time_series", "without_signal"]
 
 KINDS = ("correlation", "covariance", "partial correlation", "precision")
 CHUNK = 64  # subjects worked on at once, so that the double-precision copies stay small
+
+
+def __getattr__(name: str) -> object:
+    """Offer :func:`.extract_time_series` here, too; scans and their libraries are loaded once somebody asks for it."""
+    if name == "extract_time_series":
+        return getattr(import_module("gcamccl_core.data.time_series"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def estimate_connectivity(
@@ -80,6 +85,28 @@ def estimate_connectivity(
         np.clip(connectivity, -1, 1, out=connectivity)
         connectivity[:, range(width), range(width)] = 1
     return connectivity
+
+
+def without_signal(series: np.ndarray) -> np.ndarray:
+    """Mark the regions whose series says nothing, because it is constant, NaN or infinite.
+
+    Parameters
+    ----------
+    series : array of shape (time, roi)
+        Signal of one subject, in any unit.
+
+    Returns
+    -------
+    array of shape (roi,), bool
+
+    Examples
+    --------
+    >>> without_signal(np.array([[1.0, 5.0], [2.0, 5.0]])).tolist()
+    [False, True]
+    """
+    rounding = 4 * np.finfo(float).eps * np.abs(series).max(axis=0)
+    with np.errstate(invalid="ignore"):
+        return ~(np.isfinite(series).all(axis=0) & (np.ptp(series, axis=0) > rounding))
 
 
 def _check_series(series: np.ndarray, subject: str, width: int, regions: Sequence[str] | None) -> None:

@@ -11,6 +11,7 @@ from nilearn.image import new_img_like, resample_to_img
 from nilearn.maskers import NiftiLabelsMasker, NiftiSpheresMasker
 
 from gcamccl_core.data.checks import name_some
+from gcamccl_core.data.connectivity import without_signal
 from gcamccl_core.data.regions import Labels, Spheres
 
 BAND = (0.01, 0.1)  # Hz
@@ -133,28 +134,6 @@ def _make_masker(
     for place, number in enumerate(covered, start=1):
         wanted[numbers == regions.numbers[number]] = place
     return NiftiLabelsMasker(new_img_like(bold, wanted), **settings)
-
-
-def without_signal(series: np.ndarray) -> np.ndarray:
-    """Mark the regions whose series says nothing, because it is constant, NaN or infinite.
-
-    Parameters
-    ----------
-    series : array of shape (time, roi)
-        Signal of one subject, in any unit.
-
-    Returns
-    -------
-    array of shape (roi,), bool
-
-    Examples
-    --------
-    >>> without_signal(np.array([[1.0, 5.0], [2.0, 5.0]])).tolist()
-    [False, True]
-    """
-    rounding = 4 * np.finfo(float).eps * np.abs(series).max(axis=0)
-    with np.errstate(invalid="ignore"):
-        return ~(np.isfinite(series).all(axis=0) & (np.ptp(series, axis=0) > rounding))
 
 
 def find_coverage(regions: Spheres | Labels, bold: SpatialImage, inside: np.ndarray) -> pd.DataFrame:
