@@ -1,5 +1,7 @@
 """The page before a long run: every finding by a cohort that has it, and numbers against tables of power."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from scipy.stats import ttest_ind
 from small_cohorts import planted_cohort
 
 from gcamccl_core.data.cohort import save_cohort
+from gcamccl_core.data.manifest import region_table
 from gcamccl_core.model.smallest_effects import smallest_auc, smallest_difference
 from gcamccl_core.report.preflight import main, preflight, print_page
 
@@ -32,6 +35,19 @@ def test_time_is_measured_by_a_training(cohort):
     found = preflight(cohort).set_index("check").loc["time", "found"]
     assert "the recommended model took " in found
     assert "minutes for 20" in found
+    peak, there = re.search(r"at most ([\d.]+) GiB of memory were used of (\d+)", found).groups()
+    assert 0 < float(peak) < float(there)
+
+
+def test_regions_are_counted_and_features_that_say_nothing_named(cohort):
+    assert verdict(cohort, "coverage") == ({"good"}, "no feature is alike in everybody")
+    cohort["snp"][:, 4] = 1
+    said, found = verdict(cohort, "coverage")
+    assert said == {"look"}
+    assert f"1 of 60 features of snp are alike in everybody: {cohort['locus'].to_numpy()[4]}" in found
+    regions = region_table()["roi"].to_numpy()[: cohort.sizes["roi_i"]]
+    named = cohort.assign_coords(roi_i=regions, roi_j=regions)
+    assert f"{len(regions)} of the 264 regions of Power's atlas" in verdict(named, "coverage")[1]
 
 
 def test_what_breaks_the_schema_is_the_only_finding(cohort):

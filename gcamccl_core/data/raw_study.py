@@ -157,12 +157,12 @@ def read_people(path: str | Path, columns: tuple[str, ...] = ("score",)) -> pd.D
     path : path
         CSV or TSV (``participants.tsv`` of BIDS, whose ``participant_id`` begins with ``sub-``, as well).
     columns : tuple of str
-        What must be there.
+        What must be there, as numbers; a cell may be empty.
 
     Raises
     ------
     ValueError
-        If a column is missing, or somebody has no name or is there twice.
+        If a column is missing, nobody is listed, somebody has no name or is there twice, or a number is none.
     """
     path = Path(path)
     table = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",", dtype={"subject": str, "participant_id": str})
@@ -170,10 +170,21 @@ def read_people(path: str | Path, columns: tuple[str, ...] = ("score",)) -> pd.D
     lacking = [name for name in ("subject", *columns) if name not in table]
     if lacking:
         raise ValueError(f"{path} has no column {', '.join(lacking)}; it has {', '.join(map(str, table.columns))}")
+    if table.empty:
+        raise ValueError(f"{path} lists nobody")
     if table["subject"].isna().any():
         raise ValueError(f"{path}, line {int(np.flatnonzero(table['subject'].isna())[0]) + 2}: the subject has no name")
     table["subject"] = table["subject"].str.removeprefix("sub-")
     twice = table["subject"][table["subject"].duplicated()].unique()
     if len(twice):
         raise ValueError(f"{path} lists people twice: {', '.join(twice[:5])}")
+    for column in columns:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        wrong = np.flatnonzero(numbers.isna() & table[column].notna())
+        if len(wrong):
+            raise ValueError(
+                f"{path}, line {wrong[0] + 2}: the {column} is {table[column].iloc[wrong[0]]!r}, no number; leave a "
+                "cell empty where nothing is known"
+            )
+        table[column] = numbers
     return table.set_index("subject")

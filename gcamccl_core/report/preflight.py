@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.stats import chi2_contingency, kruskal
-from scipy.stats.contingency import association
 
-from gcamccl_core.data.checks import CohortError, check_cohort, class_names, name_some, view_names, without_name
+from gcamccl_core.data.checks import CohortError, check_cohort
 from gcamccl_core.data.cohort import load_cohort, make_split
-from gcamccl_core.data.genome_builds import GenomeBuildError, name_build
 from gcamccl_core.model.recipe import Recipe
-from gcamccl_core.model.smallest_effects import LEVEL, smallest_auc, smallest_difference
 from gcamccl_core.model.training import fit
+from gcamccl_core.report.preflight_checks import (
+    DOUBT,
+    FAULT,
+    GOOD,
+    Finding,
+    find_classes,
+    find_confounding,
+    find_coverage,
+    find_genome,
+    find_missing,
+    find_people_twice,
+    find_smallest_effect,
+    find_views,
+)
 
-GOOD, DOUBT, FAULT = "good", "look", "fault"
-FEW_PER_CLASS, FEW_IN_TEST = 20, 8
-LARGEST_RATIO = 3.0  # of the classes' sizes
 N_SPLITS = 20  # that a run is planned for
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Parameters
-    ----------
-    check : str
-        What was looked at.
-    verdict : {"good", "look", "fault"}
-        Whether it will work, should be looked at, or will not work.
-    found : str
-        In words, with numbers.
-    """
-
-    check: str
-    verdict: str
-    found: str
 
 
 def preflight(cohort: xr.Dataset, timing: bool = True) -> pd.DataFrame:
@@ -74,13 +61,14 @@ def preflight(cohort: xr.Dataset, timing: bool = True) -> pd.DataFrame:
     except CohortError as fault:  # what follows would fall over it
         return pd.DataFrame([Finding("schema", FAULT, str(fault))])
     parts: list[Callable[[xr.Dataset], list[Finding]]] = [
-        _views,
-        _people_twice,
-        _missing,
-        _genome,
-        _classes,
-        _confounding,
-        _smallest_effect,
+        find_views,
+        find_people_twice,
+        find_missing,
+        find_coverage,
+        find_genome,
+        find_classes,
+        find_confounding,
+        find_smallest_effect,
     ]
     found = [Finding("schema", GOOD, "the cohort keeps it")]
     for part in parts:
@@ -90,179 +78,29 @@ def preflight(cohort: xr.Dataset, timing: bool = True) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _labelled(cohort: xr.Dataset) -> np.ndarray:
-    return np.flatnonzero(cohort["label"].to_numpy() >= 0)
-
-
-def _views(cohort: xr.Dataset) -> list[Finding]:
-    """Say what there is, and how much memory it takes."""
-    sizes = [f"{name} {' x '.join(map(str, cohort[name].shape[1:]))}" for name in view_names(cohort)]
-    memory = sum(cohort[name].nbytes for name in view_names(cohort)) / 2**30
-    n = cohort.sizes["subject"]
-    text = f"{n} people ({len(_labelled(cohort))} in the contrast), {', '.join(sizes)}; {memory:.2f} GiB in memory"
-    return [Finding("views", GOOD, text)]
-
-
-def _people_twice(cohort: xr.Dataset) -> list[Finding]:
-    """Find people under two ids: the same data to the last bit."""
-    found = []
-    ids = cohort["subject"].to_numpy().astype(str)
-    for name in view_names(cohort):
-        rows = np.ascontiguousarray(cohort[name].to_numpy().reshape(len(ids), -1))
-        first: dict[bytes, str] = {}
-        pairs = []
-        for subject, row in zip(ids, rows, strict=True):
-            other = first.setdefault(row.tobytes(), subject)
-            if other != subject:
-                pairs.append(f"{other} and {subject}")
-        if pairs and rows.shape[1] > 20:  # a few measures can be alike by chance
-            found.append(Finding("people twice", FAULT, f"{name} is the same in {name_some(pairs)}; leave one out"))
-    return found or [Finding("people twice", GOOD, "no two people have the same data")]
-
-
-def _missing(cohort: xr.Dataset) -> list[Finding]:
-    """Say how many genotypes are missing, and in whom."""
-    found = []
-    for name in view_names(cohort):
-        if cohort[name].attrs.get("kind") != "genotype":
-            continue
-        missing = np.isnan(cohort[name].to_numpy())
-        by_person, by_snp = missing.mean(axis=1), missing.mean(axis=0)
-        people = cohort["subject"].to_numpy()[by_person > 0.05]
-        snps = cohort[name][cohort[name].dims[1]].to_numpy()[by_snp > 0.10]
-        text = f"{missing.mean():.2%} of the genotypes of {name}"
-        many = [f"more than 5 % in {name_some(people)}"] if len(people) else []
-        many += [f"more than 10 % of {name_some(snps)}"] if len(snps) else []
-        found.append(Finding("missing", DOUBT if many else GOOD, "; ".join([text, *many])))
-    return found
-
-
-def _genome(cohort: xr.Dataset) -> list[Finding]:
-    """Say whether the counted alleles, the build and the genes are known."""
-    found = []
-    for name in view_names(cohort):
-        if cohort[name].attrs.get("kind") != "genotype":
-            continue
-        lacking = [what for what in ("counted_allele", "gene", "block") if f"{name}_{what}" not in cohort.coords]
-        lacking += [
-            f"{what} of {int(without_name(cohort[f'{name}_{what}'].to_numpy()).sum())} SNPs"
-            for what in ("counted_allele", "gene")
-            if f"{name}_{what}" in cohort.coords and without_name(cohort[f"{name}_{what}"].to_numpy()).any()
-        ]
-        try:
-            build = f"on {name_build(str(cohort.attrs.get('genome_build', '')))}"
-        except GenomeBuildError:
-            build, lacking = "", [*lacking, "genome_build"]
-        values = cohort[name].to_numpy()
-        frequency = np.nanmean(values, axis=0) / 2
-        rare = int((np.minimum(frequency, 1 - frequency) < 0.05).sum())
-        text = "; ".join(
-            [f"{name} {build}".strip()]
-            + ([f"not known: {', '.join(lacking)}"] if lacking else [])
-            + ([f"{rare} SNPs with a minor allele frequency below 5 %"] if rare else [])
-        )
-        found.append(Finding("genome", DOUBT if lacking or rare else GOOD, text))
-    return found
-
-
-def _classes(cohort: xr.Dataset) -> list[Finding]:
-    """Say how many people each class has, and the test part of a split."""
-    label, names = cohort["label"].to_numpy(), class_names(cohort)
-    counts = np.array([(label == number).sum() for number in range(len(names))])
-    text = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
-    try:
-        test = np.bincount(label[make_split(cohort, seed=0).test], minlength=len(names))
-    except ValueError as fault:
-        return [Finding("classes", FAULT, f"{text}; they cannot be divided: {fault}; take group away, or mend it")]
-    text += f"; a test part of {test.sum()}, the smallest class with {test.min()}"
-    small = counts.min() < FEW_PER_CLASS or test.min() < FEW_IN_TEST
-    unequal = counts.max() > LARGEST_RATIO * max(counts.min(), 1)
-    text += "; few: one split says little, and neither do twenty" if small else ""
-    text += "; unequal: look at sensitivity and specificity, not at accuracy" if unequal else ""
-    return [Finding("classes", DOUBT if small or unequal else GOOD, text)]
-
-
-def _confounding(cohort: xr.Dataset) -> list[Finding]:
-    """Hold the label against sites, motion and every other covariate."""
-    chosen = cohort.isel(subject=_labelled(cohort))
-    label = chosen["label"].to_numpy()
-    others = ["group"] if "group" in cohort else []
-    others += [str(name) for name, values in cohort.data_vars.items() if values.attrs.get("role") == "covariate"]
-    rows, untold = [], []
-    for name in others:
-        values = chosen[name].to_series()
-        missing = values.isna() | (values.astype(str) == "")
-        if missing.any() and not missing.all():
-            table = pd.crosstab(missing, label)
-            p, strength = float(chi2_contingency(table).pvalue), float(association(table, method="cramer"))
-            rows.append((name, p, strength, f"is missing more in one class, Cramér's V {strength:.2f}"))
-        values.index = pd.RangeIndex(len(values))
-        if pd.api.types.is_numeric_dtype(values):
-            groups = [values[label == number].dropna() for number in np.unique(label)]
-            if min(map(len, groups)) < 2 or values.nunique() < 2:
-                untold.append(name)
-                continue
-            p = float(kruskal(*groups).pvalue)
-            first, last = groups[0], groups[-1]
-            pairs = (last.to_numpy()[:, None] > first.to_numpy()).mean() + 0.5 * (
-                last.to_numpy()[:, None] == first.to_numpy()
-            ).mean()
-            strength, size = abs(pairs - 0.5) * 2, f"tells the classes apart with an AUC of {max(pairs, 1 - pairs):.2f}"
-        else:
-            table = pd.crosstab(values, label)
-            if min(table.shape) < 2:
-                untold.append(name)
-                continue
-            p = float(chi2_contingency(table).pvalue)
-            strength = float(association(table, method="cramer"))
-            size = f"goes with the label, Cramér's V {strength:.2f}"
-        rows.append((name, p, strength, size))
-    if not others:
-        return [Finding("confounding", DOUBT, "no site and no covariate is known, so nothing can be said of it")]
-    strong = [row for row in rows if row[1] * len(rows) < LEVEL and row[2] > 0.1]
-    told = [name for name in others if name not in untold]
-    said = [Finding("confounding", DOUBT, f"nothing can be said of {', '.join(untold)}")] if untold else []
-    if not strong:
-        return said + ([Finding("confounding", GOOD, f"the label goes with none of {', '.join(told)}")] if told else [])
-    strongest_first = [
-        Finding("confounding", DOUBT, f"{name} {size} (p {p:.1g}); remove it (confounds), or keep groups together")
-        for name, p, _, size in sorted(strong, key=lambda row: -row[2])
-    ]
-    return [*strongest_first, *said]
-
-
-def _smallest_effect(cohort: xr.Dataset) -> list[Finding]:
-    """Say what so many people could show."""
-    label = cohort["label"].to_numpy()
-    one, two = sorted((int((label == number).sum()) for number in range(len(class_names(cohort)))), reverse=True)[:2]
-    found = []
-    for name in view_names(cohort):
-        shape = cohort[name].shape[1:]
-        n_features = shape[0] * (shape[0] - 1) // 2 if len(shape) == 2 else shape[0]
-        alone, corrected = (smallest_difference(one, two, LEVEL / tests) for tests in (1, n_features))
-        text = f"a feature of {name} must differ by {alone:.2f} standard deviations to be found by itself, by "
-        found.append(Finding("smallest effect", GOOD, f"{text}{corrected:.2f} among all {n_features}"))
-    try:
-        test = np.bincount(label[make_split(cohort, seed=0).test], minlength=len(class_names(cohort)))
-    except ValueError:  # said already, with the classes
-        return found
-    of_test = sorted(test.tolist(), reverse=True)[:2]
-    of_one, of_all = smallest_auc(*of_test), smallest_auc(one, two)
-    text = (
-        f"an area under the ROC curve must be {of_one:.2f} to be told from chance on one test part of {sum(of_test)}, "
-        f"and {of_all:.2f} if everybody is predicted once"
-    )
-    return [*found, Finding("smallest effect", DOUBT if of_all > 0.7 else GOOD, text)]
-
-
 def _timing(cohort: xr.Dataset) -> Finding:
-    """Train the recommended model once, and say what a run takes."""
+    """Train the recommended model once, and say what a run takes of time and, where the system tells, of memory."""
     started = time.perf_counter()
     fit(cohort, make_split(cohort, seed=0), Recipe.recommended(), seed=0, progress=False)
     seconds = time.perf_counter() - started
     minutes = N_SPLITS * seconds / 60
     text = f"the recommended model took {seconds:.0f} s on one split, so {minutes:.0f} minutes for {N_SPLITS}"
-    return Finding("time", DOUBT if minutes > 600 else GOOD, text)
+    peak, there = _memory()
+    text += (
+        f"; at most {peak:.1f} GiB of memory were used of {there:.0f}, by every process that trains" if there else ""
+    )
+    return Finding("time", DOUBT if minutes > 600 or (there and peak > there / 2) else GOOD, text)
+
+
+def _memory() -> tuple[float, float]:
+    """GiB that this process has used at most, and that the machine has; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return 0.0, 0.0
+    unit = 1 if sys.platform == "darwin" else 2**10
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+    return peak, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
 def print_page(page: pd.DataFrame, name: str) -> str:
