@@ -457,12 +457,7 @@ def test_every_stored_table_has_its_stamp():
         assert "numbers" in json.loads(path.with_suffix(".json").read_text())
 
 
-TO_BE_COMPUTED = {
-    "recommended_fresh_realistic",
-    *(f"calibration_{name}" for name in ("realistic", "scattered", "abide_diagnosis", "abide_sex", "abide_age")),
-    "selection_null",
-    "rivals_clear",
-}
+TO_BE_COMPUTED = {"rivals_clear"}
 
 
 @pytest.mark.parametrize("name", sorted(results.tables()))
