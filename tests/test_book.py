@@ -12,8 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+from small_cohorts import planted_cohort
 
+from gcamccl_core.data.cohort import save_cohort
 from workflow.assemble import BookError, fill_in, glued_numbers
+from workflow.profile import fingerprint_files
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 ROOT = Path(__file__).parent.parent
@@ -123,6 +126,46 @@ def test_a_failing_cell_is_named_and_leaves_the_notebook_to_look_at(project):
     assert "ZeroDivisionError: division by zero" in done.stderr
     assert "ZeroDivisionError" in (project / "runs/demo/unfinished/03_third.ipynb").read_text()
     assert not (project / "runs/demo/notebooks/03_third.ipynb").exists()
+
+
+@pytest.fixture
+def controlled(project):
+    """A chapter of the small book, at whose own defaults people are named whose data are under controlled access."""
+    cohort = planted_cohort(n=40).assign_attrs(access="controlled")
+    cohort["subject"] = [f"NDAR{number:04d}" for number in range(40)]
+    save_cohort(cohort, project / "mine.nc")
+    third = project / "notebooks" / "03_third.ipynb"
+    nbformat.write(notebook("Third", 'cohort: str = "mine.nc"', 'print("NDAR0003 moved", cohort)'), third)
+    yield third
+    third.unlink()
+    (project / "mine.nc").unlink()
+    (project / "runs/demo/notebooks/03_third.ipynb").unlink()
+
+
+def test_of_controlled_people_no_book_is_built_and_no_output_is_kept(project, controlled):
+    index = project / "runs/demo/html/index.html"
+    before = index.stat().st_mtime_ns
+    done = run(project, "book")
+    assert done.returncode != 0
+    assert "would leave: 03_third, cell 2 names the subject NDAR0003" in done.stderr
+    assert index.stat().st_mtime_ns == before
+    kept = controlled.read_bytes()
+    done = subprocess.run([sys.executable, "-m", "workflow.keep"], cwd=project, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "mine.nc is a controlled cohort; outputs made of it are never kept in notebooks/" in done.stderr
+    assert controlled.read_bytes() == kept
+
+
+def test_a_study_whose_files_change_is_another(tmp_path):
+    (tmp_path / "derivatives").mkdir()
+    scan = tmp_path / "derivatives" / "scan.nii"
+    scan.write_bytes(b"12")
+    first = fingerprint_files(tmp_path)
+    assert fingerprint_files(tmp_path) == first
+    scan.write_bytes(b"123")
+    second = fingerprint_files(tmp_path)
+    scan.rename(scan.with_name("other.nii"))
+    assert len({first, second, fingerprint_files(tmp_path)}) == 3
 
 
 @pytest.mark.parametrize(
