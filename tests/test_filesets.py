@@ -27,7 +27,7 @@ def test_an_ending_is_taken_and_ids_are_those_of_the_individuals(tmp_path):
     prefix = write_fileset(tmp_path / "study", draw_genotypes(3, [0.5]), fid=["a", "a", "b"], iid=["1", "2", "3"])
     assert open_fileset(f"{prefix}.bed").samples["subject"].tolist() == ["1", "2", "3"]
     prefix = write_fileset(tmp_path / "again", draw_genotypes(3, [0.5]), fid=["a", "b", "c"], iid=["1", "1", "2"])
-    assert open_fileset(prefix).samples["subject"].tolist() == ["a_1", "b_1", "c_2"]
+    assert open_fileset(prefix).samples["subject"].tolist() == ["a_1", "b_1", "2"]
 
 
 def cut(end, to):
@@ -61,6 +61,10 @@ def replace(end, old, new):
         (replace(".bim", b"2000", b"2e3x"), r"study\.bim, line 2: the position is '2e3x', no whole number"),
         (replace(".bim", b"2000", b"2000.5"), r"study\.bim, line 2: the position is '2000\.5', no whole number"),
         (replace(".fam", b"p1", b"p0"), r"study\.fam lists people twice: 0_p0"),
+        (
+            replace(".fam", b"p1", b"sub-p0"),
+            r"study\.fam lists people whose ids are one without 'sub-': 0_p0, 0_sub-p0",
+        ),
         (lambda prefix: Path(f"{prefix}.fam").write_text("0 p0 0 0 0 -9\n"), r"study\.bed is of another bim or fam"),
     ],
 )

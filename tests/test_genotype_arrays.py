@@ -82,6 +82,26 @@ def test_every_snp_left_out_is_counted_under_its_reason(tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "both" / "merged.csv"), removed)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "n_elsewhere"),
+    [
+        (["0"] * 3, ["a", "b", "x"], 2),  # the same as 0 and as the individual
+        (["a", "b", "c"], ["0"] * 3, 2),
+        (["f", "f", "f"], ["0"] * 3, 2),
+        (["f", "f", "f"], ["f", "f", "f"], 2),
+        (["f", "f", "f"], ["g", "g", "g"], 0),  # families of their own: others with the same name
+    ],
+)
+def test_a_person_is_the_same_whatever_stands_for_no_family(tmp_path, first, second, n_elsewhere):
+    values = draw_genotypes(3, [0.4, 0.3])
+    one = write_array(tmp_path / "one", values, ["AG", "AC"], ["a", "b", "c"], fid=first)
+    two = write_array(tmp_path / "two", values, ["AG", "AC"], ["a", "sub-b", "x"], fid=second)
+    _, arrays = merge_arrays([one, two], tmp_path / "both", "hg19")
+    assert arrays["samples_elsewhere"].tolist() == [0, n_elsewhere]
+    people = open_fileset(tmp_path / "both" / "genotypes").samples["subject"].tolist()
+    assert people == (["a", "b", "c", "x"] if n_elsewhere else ["f_a", "f_b", "c", "g_a", "g_b", "x"])
+
+
 def test_arrays_that_cannot_be_merged_are_refused_and_nothing_is_written(tmp_path):
     one = write_array(tmp_path / "in" / "one", draw_genotypes(3, [0.4]), ["AG"], list("abc"))
     two = write_array(tmp_path / "in" / "two", draw_genotypes(3, [0.4]), ["AC"], list("def"))

@@ -263,6 +263,28 @@ def test_children_count_like_everyone_else_and_parents_stay_in_the_file(tmp_path
 
 
 @plink2
+def test_people_with_parents_are_as_inbred_as_without(tmp_path):
+    values = draw_genotypes(60, np.full(300, 0.4), seed=8)
+    found = []
+    for name, father in (("founders", ["0"] * 60), ("children", ["x"] * 60)):
+        files = open_fileset(write_fileset(tmp_path / name, values, father=father, mother=father))
+        found.append(check_samples(files, files)[0]["inbreeding"])
+    np.testing.assert_allclose(found[0], found[1])
+    assert abs(found[0].mean()) < 0.05
+
+
+@plink2
+@pytest.mark.parametrize("place", [[1000, -5, 3000], [-5, 1000, 3000]])
+def test_long_alleles_without_an_id_and_negative_positions_are_no_obstacle(tmp_path, place):
+    changes = {"sid": [".", "rs1", "rs2"], "allele_1": ["A" * 40, "A", "A"], "bp_position": place}
+    prefix = write_fileset(tmp_path / "study", draw_genotypes(60, np.full(3, 0.4)), **changes)
+    found = quality_control(prefix, tmp_path / "clean", "hg19")
+    assert found.sizes["locus"] == 2
+    steps = json.loads(found.attrs["quality_control"])
+    assert {row["step"]: row["snps_removed"] for row in steps}["repeated ids, negative positions"] == 1
+
+
+@plink2
 def test_snps_without_an_id_are_named_by_their_place(tmp_path):
     prefix = write_fileset(tmp_path / "study", draw_genotypes(60, np.full(3, 0.4)), sid=[".", ".", "rs2"])
     found = quality_control(prefix, tmp_path / "clean", "hg19")

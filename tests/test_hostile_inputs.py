@@ -18,13 +18,14 @@ from gcamccl_core.data.filesets import FilesetError, open_fileset
 from gcamccl_core.data.gene_bodies import find_genes, read_gene_bodies
 from gcamccl_core.data.genome_builds import GenomeBuildError
 from gcamccl_core.data.genotype_arrays import merge_arrays
-from gcamccl_core.data.genotypes import read_genotypes
+from gcamccl_core.data.genotypes import quality_control, read_genotypes
 from gcamccl_core.data.raw_study import read_people, read_raw_study
 from gcamccl_core.data.regions import AtlasError, power_spheres, read_labels, read_spheres
 from gcamccl_core.data.scan_processing import ScanSettings, process_scans
 from gcamccl_core.data.scan_quality import Limits
 from gcamccl_core.data.scans import ScanTableError, find_scans, read_scan_table
 from gcamccl_core.data.time_series import ScanError
+from gcamccl_core.data.vcf_files import convert_vcf
 
 MNI = np.diag([4.0, 4, 4, 1])
 MNI[:3, 3] = [-35, -108, -20]
@@ -119,6 +120,12 @@ def empty_scan(task):
     return write(f"scans/sub-a/func/sub-a_task-{task}_space-MNI152_desc-preproc_bold.nii.gz", b"")
 
 
+VCF = """##fileformat=VCFv4.2
+##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">
+##contig=<ID=1>
+#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\tFORMAT\tann
+1\t100\trs1\tA\tG\t.\tPASS\t.\tGT\t0/1
+"""
 GENOTYPES = draw_genotypes(5, [0.2, 0.3, 0.4, 0.5])
 VALUES = 1000 + np.random.default_rng(0).standard_normal((6, 6, 6, 40)).astype("float32")
 HOLES = np.where(np.random.default_rng(1).random(VALUES.shape) < 0.5, np.nan, VALUES).astype("float32")
@@ -129,6 +136,10 @@ EQTLS = "eqtls/Brain_Amygdala.v8.signif_variant_gene_pairs.txt.gz"
 
 def eqtls(folder):
     return shared_eqtls(folder / "eqtls", [TISSUE], progress=False)
+
+
+def vcf(folder):
+    return convert_vcf(folder / "good.vcf", folder.parent / "converted", "hg19")
 
 
 def bodies(folder):
@@ -243,6 +254,17 @@ HOSTILE = [
         FilesetError,
         "two filesets or more",
     ),
+    Hostile("a VCF cut short", cut("good.vcf", 20), vcf, FilesetError, "describes neither genotypes"),
+    Hostile(
+        "a VCF of text", write("good.vcf", "chromosome,position\n"), vcf, FilesetError, "is no VCF: its first line"
+    ),
+    Hostile(
+        "a quality control with a limit of fantasy",
+        nothing,
+        lambda f: quality_control(f / "one", f.parent / "clean", "hg19", linkage=1.5),
+        ValueError,
+        "linkage must lie between 0 and 1, got 1.5",
+    ),
     Hostile(
         "a folder that is there",
         nothing,
@@ -321,7 +343,11 @@ HOSTILE = [
         "a folder of something else", nothing, lambda f: find_scans(f / "eqtls"), ScanTableError, "has no folder sub-"
     ),
     Hostile(
-        "two scans of one", empty_scan("nback"), lambda f: find_scans(f / "scans"), ScanTableError, "sub-a has 2 scans"
+        "two scans of one",
+        empty_scan("nback"),
+        lambda f: find_scans(f / "scans"),
+        ScanTableError,
+        "of every subject, and so of sub-a, there are 2 scans",
     ),
     Hostile(
         "a list without scans", write("scans.csv", "subject,image\n"), scan_table, ScanTableError, "has no column bold"
@@ -443,6 +469,7 @@ def good(tmp_path):
     write(EQTLS, gzip.compress(b"variant_id\tgene_id\tpval_nominal\nv\tg\t1e-9\n"))(folder)
     write("lookup.gz", gzip.compress(b"variant_id\trs_id_dbSNP151_GRCh38p7\nv\trs1\n"))(folder)
     write("tpm.gct", f"#1.2\n1\t1\nName\tDescription\t{TISSUE}\nE1\tTOP\t5\n")(folder)
+    write("good.vcf", VCF)(folder)
     nib.save(nib.Nifti1Image(np.ones((3, 3, 3), dtype="int16"), MNI), folder / "atlas.nii")
     save_cohort(planted_cohort(n=40), folder / "cohort.nc")
     return folder
@@ -451,10 +478,11 @@ def good(tmp_path):
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.name)
 def test_hostile_input_is_refused_by_name_and_nothing_is_left_or_changed(good, hostile):
     hostile.damage(good)
-    before = {path: path.read_bytes() for path in good.rglob("*") if path.is_file()}
+    before = {path: path.read_bytes() for path in good.parent.rglob("*") if path.is_file()}
     with pytest.raises(hostile.error, match=hostile.message):
         hostile.read(good)
-    assert {path: path.read_bytes() for path in good.rglob("*") if path.is_file()} == before
+    (good.parent / "series" / "scans.csv").unlink(missing_ok=True)  # the list of who failed, and why
+    assert {path: path.read_bytes() for path in good.parent.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("read", {each.read: each.read for each in HOSTILE if each.damage is not nothing}.values())

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.linalg import eigh, logm, sqrtm
+from scipy.stats import zscore
 from sklearn.covariance import LedoitWolf
 
 from gcamccl_core.data.other_connectivity import METHODS, estimate_band_connectivity, estimate_tangent
@@ -54,8 +55,10 @@ def test_the_tangent_is_the_logarithm_at_the_training_mean_and_others_have_no_pa
     tangent, mean = estimate_tangent(series, train=range(4))
     root = np.linalg.inv(sqrtm(mean).real)
     for values, one in zip(tangent, series, strict=True):
-        covariance = LedoitWolf(store_precision=False).fit(one).covariance_
+        covariance = LedoitWolf(store_precision=False).fit(zscore(one)).covariance_
         np.testing.assert_allclose(values, logm(root @ covariance @ root).real, atol=1e-4)
     assert eigh(mean, eigvals_only=True).min() > 0
-    changed = [*series[:4], 100 * series[4], series[5][:30]]
+    rescaled = estimate_tangent([number * one for number, one in enumerate(series, start=1)], train=range(4))[0]
+    np.testing.assert_allclose(rescaled, tangent, atol=1e-5)  # a scanner's unit is no connectivity
+    changed = [*series[:4], series[4] @ np.ones((4, 4)) + series[5], series[5][:30]]
     np.testing.assert_allclose(estimate_tangent(changed, train=range(4))[0][:4], tangent[:4], atol=1e-6)

@@ -65,6 +65,36 @@ def test_one_person_under_two_ids_is_a_fault(cohort):
     assert f"fc is the same in {first} and {second}" in found
 
 
+def test_one_person_under_two_ids_with_one_call_that_differs_is_said(cohort):
+    cohort["snp"][7] = cohort["snp"][2]
+    cohort["snp"][7, 0] = (cohort["snp"][2, 0].fillna(0) + 1) % 3
+    said, found = verdict(cohort, "people twice")
+    first, second = cohort["subject"].to_numpy()[[2, 7]]
+    assert said == {"look"}
+    assert found == f"snp is nearly the same in {first} and {second}: twins, or one person under two ids"
+
+
+def test_a_class_that_nobody_is_in_is_a_fault(cohort):
+    cohort["label"].attrs["classes"] = [*cohort["label"].attrs["classes"], "nobody"]
+    said, found = verdict(cohort, "classes")
+    assert said == {"fault"}
+    assert "0 nobody; a class that nobody is in cannot be learnt" in found
+
+
+def test_sites_are_groups_whether_named_by_words_or_numbers(cohort):
+    label, rng = cohort["label"].to_numpy(), np.random.default_rng(0)
+    site = np.where(label == 1, 2, np.where(rng.random(120) < 0.5, 1, 3))  # the middle number
+    told = {}
+    for name, values in {"numbers": site, "words": site.astype(str)}.items():
+        said, found = verdict(cohort.assign(site=("subject", values, {"role": "covariate"})), "confounding")
+        assert said == {"look"}
+        told[name] = found.split(" (p")[0]
+    assert told["numbers"] == told["words"]
+    assert told["words"].startswith("site goes with the label, Cramér's V")
+    said, found = verdict(cohort.assign(group=("subject", site)), "confounding")
+    assert found.startswith("group goes with the label")
+
+
 def test_missing_genotypes_are_counted_by_person_and_snp(cohort):
     cohort["snp"][5, ::2] = np.nan
     cohort["snp"][:30, 4] = np.nan

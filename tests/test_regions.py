@@ -113,13 +113,42 @@ def test_labels_on_another_grid_are_brought_to_the_scans():
     assert found.coverage["expected"].tolist() == [64]
 
 
-def test_a_region_without_signal_is_not_covered():
+@pytest.mark.parametrize("empty", [0, 3.7, -5.3])  # what a scanner's scale and offset make of nothing
+def test_a_region_without_signal_is_not_covered(empty):
     bold = make_scan()
     values = np.asarray(bold.dataobj).copy()
-    values[:3] = 0
+    values[:3] = empty
     found = extract_time_series(nib.Nifti1Image(values, bold.affine), regions=read_spheres(TABLE, 5.0), **WHOLE)
     assert found.regions == ["a", "b"]
     assert found.coverage["voxels"].gt(0).tolist() == [True, True, False, False]
+
+
+def test_empty_space_covers_no_region_also_without_a_mask():
+    bold = make_scan()
+    values = np.asarray(bold.dataobj).copy()
+    center = read_spheres(TABLE, 5.0).voxels(bold.affine)[0]
+    values[tuple(center[: len(center) - 1].T)] = 0  # all but one voxel of the first sphere
+    found = extract_time_series(nib.Nifti1Image(values, bold.affine), regions=read_spheres(TABLE, 5.0), **WHOLE)
+    assert found.coverage["voxels"].iloc[0] == 1
+    rest = np.asarray(bold.dataobj)[tuple(center[-1])]
+    expected = signal.clean(rest[:, None].astype(float), detrend=True, standardize=None, t_r=2.0)[:, 0]
+    np.testing.assert_allclose(found.signal[:, 0], expected, atol=1e-3)
+
+
+def test_a_mask_of_one_volume_is_a_mask_and_one_of_two_is_none():
+    bold = make_scan()
+    whole = np.ones((*bold.shape[:3], 1), dtype="uint8")
+    found = extract_time_series(
+        bold, regions=read_spheres(TABLE, 5.0), mask=nib.Nifti1Image(whole, bold.affine), **WHOLE
+    )
+    assert len(found.regions)
+    with pytest.raises(ScanError, match=r"the mask has the shape \(12, 12, 12, 2\)"):
+        extract_time_series(
+            bold,
+            regions=read_spheres(TABLE, 5.0),
+            mask=nib.Nifti1Image(whole.repeat(2, axis=3), bold.affine),
+            **WHOLE,
+        )
 
 
 @pytest.mark.parametrize(

@@ -166,11 +166,14 @@ def test_a_folder_of_derivatives_is_read_by_its_names(tmp_path):
     )
     bold.with_name(bold.name.replace(".nii.gz", ".json")).write_text(json.dumps({"RepetitionTime": 0.8}))
     write_minimal(tmp_path / "sub-02", f"sub-02_task-nback_{space}_res-2")
-    with pytest.raises(
-        ScanTableError, match=r"sub-01 has 2 scans: .*nback.*, .*rest.*; choose by task, space, session"
-    ):
-        find_scans(tmp_path)
+    unasked = find_scans(tmp_path)
+    assert pd.Series(unasked["fault"][0]).str.contains(r"there are 2 scans, .*nback.*, .*rest.*; choose by task").all()
+    assert unasked["bold"].eq("").tolist() == [True, False]
+    with pytest.raises(ScanTableError, match=r"of every subject, and so of sub-01, there are 2 scans"):
+        find_scans(shutil.copytree(tmp_path / "sub-01", tmp_path / "one" / "sub-01").parent)
+    shutil.rmtree(tmp_path / "one")
     table = find_scans(tmp_path, task="nback")
+    pd.testing.assert_frame_equal(find_scans(tmp_path, task="nback", run="01"), table)  # none is named: the first
     first, second = table.iloc[0], table.iloc[1]
     assert first[["subject", "session", "run", "bold", "mask", "confounds"]].tolist() == [
         "01", "a", "1", str(bold), str(mask), str(confounds)
@@ -189,9 +192,10 @@ def test_a_table_of_scans_is_checked_before_any_is_read(tmp_path):
     path = tmp_path / "scans.csv"
     with pytest.raises(ScanTableError, match="there is no file"):
         read_scan_table(path)
-    path.write_text("subject,bold,repetition_time\na,a.nii,2\nb,sub/b.nii,\n")
+    path.write_text("subject,bold,repetition_time\nsub-a,a.nii,2\nb,sub/b.nii,\n")
     table = read_scan_table(path)
     assert table["bold"].tolist() == [str(tmp_path / "a.nii"), str(tmp_path / "sub" / "b.nii")]
+    assert table["subject"].tolist() == ["a", "b"]
     assert table["mask"].tolist() == ["", ""]
     assert np.isnan(table["repetition_time"][1])
     for text, message in {
@@ -211,6 +215,7 @@ def test_a_table_of_scans_is_checked_before_any_is_read(tmp_path):
         ({"repetition_time": np.nan}, "no sidecar or table says the repetition time"),
         ({"repetition_time": 0.05}, "the repetition time is 0.05 s in the sidecar or table, 2 s in the image"),
         ({"confounds": ""}, "there is no table of confounds"),
+        ({"bold": "zero.nii"}, "no region of the atlas lies in the scan and its mask, where there is a signal"),
         ({"confounds": "short.csv"}, "the table of confounds has 2 rows, the scan 40 volumes"),
         ({"confounds": "other.csv"}, "the table of confounds has no column trans_x, trans_y, trans_z, rot_x, rot_y"),
         ({"confounds": "missing.csv"}, "the confounds have missing values in rot_z"),
@@ -236,6 +241,7 @@ def test_a_scan_that_cannot_be_used_is_listed_with_the_reason(tmp_path, changes,
 
     save("good.nii", values)
     save("still.nii", values[..., 0])
+    save("zero.nii", np.zeros_like(values))
     save("far.nii", values, np.diag([4.0, 4, 4, 1]) + np.array([[0, 0, 0, 900]] * 3 + [[0] * 4]))
     save("nan.nii", np.where(rng.random(values.shape) < 0.5, np.nan, values))
     save("mask.nii", np.ones((6, 6, 6), dtype="uint8"))
@@ -286,6 +292,17 @@ def test_an_atlas_of_the_same_numbers_at_another_place_is_another(study, tmp_pat
         process_scans(last, read_labels(nib.Nifti1Image(numbers, affine)), tmp_path, progress=False)
         series.append(read_series(tmp_path, last["subject"].item()).signal)
     assert not np.allclose(*series)
+
+
+def test_motion_that_nobody_measured_is_said_to_be_unknown(study, tmp_path):
+    last = find_scans(study[0]).iloc[[-1]].assign(confounds="")
+    settings = ScanSettings(confounds=())
+    row = process_scans(last, power_spheres(), tmp_path, settings, progress=False).iloc[0]
+    assert (row["status"], row["reason"]) == (
+        "excluded", "how far the head moved is not known; Limits(translation=None) does without"
+    )  # fmt: skip
+    settings = ScanSettings(confounds=(), limits=Limits(translation=None))
+    assert process_scans(last, power_spheres(), tmp_path, settings, progress=False)["status"].item() == "used"
 
 
 def test_a_scan_with_a_flipped_bit_is_found_by_its_checksum(study, tmp_path):

@@ -10,7 +10,6 @@ import numpy as np
 
 from gcamccl_core.data.filesets import open_fileset
 from gcamccl_core.data.raw_study import read_people, read_raw_study
-from gcamccl_core.data.scans import find_scans
 from gcamccl_core.provenance import resolve
 from gcamccl_core.report.disclosure import find_disclosures, refuse_disclosures
 from workflow.profile import Profile, declared, notebook_names, parameters_for
@@ -35,7 +34,9 @@ def subjects_of(cohort: str) -> list[str] | None:
 def subjects_of_study(folder: str) -> list[str]:
     """Ids of everybody in a raw study of one's own: scanned, listed or genotyped."""
     raw = read_raw_study(resolve(folder))
-    ids = set(find_scans(raw.derivatives)["subject"]) | set(read_people(raw.people, ()).index)
+    ids = {path.name.removeprefix("sub-") for path in raw.derivatives.glob("sub-*")} | set(
+        read_people(raw.people, ()).index
+    )
     return sorted(ids.union(*(open_fileset(prefix).samples["subject"] for prefix in raw.arrays)))
 
 

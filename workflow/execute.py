@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
 import papermill
 from papermill.exceptions import PapermillExecutionError
+
+# a dependency asks for widgets; we do without them, since they would load from the network
+NO_WIDGETS = "ignore:IProgress not found"
 
 
 def main(notebook: Path, output: Path, made_from: Path) -> int:
@@ -18,6 +22,7 @@ def main(notebook: Path, output: Path, made_from: Path) -> int:
     """
     basis = json.loads(made_from.read_text())
     print(f"{notebook} {basis['parameters'] or 'with its own defaults'}", file=sys.stderr, flush=True)
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), NO_WIDGETS]))
     logging.getLogger("papermill").setLevel(logging.WARNING)
     partial = output.parent.parent / "unfinished" / output.name
     partial.parent.mkdir(parents=True, exist_ok=True)

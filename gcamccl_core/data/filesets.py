@@ -93,8 +93,12 @@ def open_fileset(bfile: str | Path) -> Fileset:
     pairs = samples["family"] + "_" + samples["individual"]
     if pairs.duplicated().any():
         raise FilesetError(f"{prefix}.fam lists people twice: {name_some(pairs[pairs.duplicated()].unique())}")
-    named = samples["individual"] if samples["individual"].is_unique else pairs
-    return Fileset(prefix, variants, samples.assign(subject=named.str.removeprefix("sub-")))
+    named = samples["individual"].str.removeprefix("sub-")
+    named = named.mask(named.duplicated(keep=False), samples["family"] + "_" + named)
+    if named.duplicated().any():
+        twice = pairs[named.duplicated(keep=False)]
+        raise FilesetError(f"{prefix}.fam lists people whose ids are one without 'sub-': {name_some(twice)}")
+    return Fileset(prefix, variants, samples.assign(subject=named))
 
 
 def write_fileset(

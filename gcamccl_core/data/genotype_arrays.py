@@ -136,14 +136,29 @@ def _common_snps(arrays: Sequence[Fileset]) -> tuple[pd.DataFrame, pd.DataFrame]
 
 
 def _distinct_people(arrays: Sequence[Fileset]) -> tuple[list[np.ndarray], list[int]]:
-    """Rows of each array whose person is on no earlier one, and how many are."""
+    """Rows of each array whose person is on no earlier one, and how many are.
+
+    A family that is 0, or named as the individual, says nothing: the individual alone tells such a person.
+    """
     seen: set[str] = set()
+    by_individual: dict[str, bool] = {}  # whether a family is known of everybody seen with this id
     rows, elsewhere = [], []
     for files in arrays:
-        new = ~files.names.isin(seen).to_numpy()
+        individual = files.samples["individual"].str.removeprefix("sub-")
+        family = files.samples["family"].str.removeprefix("sub-")
+        told = (family != "0") & (family != individual)
+        full = family.where(told, "") + "\t" + individual
+        new = np.array(
+            [
+                whole not in seen and not (one in by_individual and not (known and by_individual[one]))
+                for whole, one, known in zip(full, individual, told, strict=True)
+            ]
+        )
         rows.append(np.flatnonzero(new))
         elsewhere.append(int((~new).sum()))
-        seen |= set(files.names)
+        seen |= set(full)
+        for one, known in zip(individual, told, strict=True):
+            by_individual[one] = by_individual.get(one, True) and bool(known)
     return rows, elsewhere
 
 

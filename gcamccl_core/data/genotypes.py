@@ -154,8 +154,12 @@ def quality_control(
             raise ValueError(f"{name} must lie between 0 and 1, got {value}")
     files = open_fileset(bfile)
     build = build_of(files.prefix, genome_build)
+    ids = "repeated ids" + (", negative positions" if (files.variants["position"] < 0).any() else "")
     rules: dict[str, Sequence[object]] = {
-        "repeated ids": ("--set-missing-var-ids", "@:#:$r:$a", "--rm-dup", "exclude-mismatch"),
+        ids: (
+            *("--set-missing-var-ids", "@:#:$r:$a", "--new-id-max-allele-len", 20, "truncate"),
+            *("--rm-dup", "exclude-mismatch"),
+        ),
         "autosomes": ("--autosome",),
         f"Hardy-Weinberg p >= {hardy_weinberg:g}": ("--hwe", hardy_weinberg),
         f"minor allele frequency >= {minor_allele_frequency:g}": ("--maf", minor_allele_frequency),
@@ -164,8 +168,8 @@ def quality_control(
         f"missing per person <= {sample_missing:g}": ("--mind", sample_missing),
     }
     with write_folder(out) as folder:
-        files = files if files.sorted else open_fileset(sort_snps(files.prefix, folder / "sorted"))
-        steps = filter_in_steps(files, rules, folder)
+        given, files = files, files if files.sorted else open_fileset(sort_snps(files.prefix, folder / "sorted"))
+        steps = filter_in_steps(files, rules, folder, len(given.variants))
         kept = open_fileset(folder / PREFIX)
         write_build(kept.prefix, build)
         samples, related = check_samples(files, kept)
@@ -181,7 +185,9 @@ def quality_control(
     return found
 
 
-def filter_in_steps(files: Fileset, rules: Mapping[str, Sequence[object]], folder: Path) -> pd.DataFrame:
+def filter_in_steps(
+    files: Fileset, rules: Mapping[str, Sequence[object]], folder: Path, n_given: int | None = None
+) -> pd.DataFrame:
     """Apply filters one after the other, each to what the one before has left.
 
     Parameters
@@ -192,6 +198,8 @@ def filter_in_steps(files: Fileset, rules: Mapping[str, Sequence[object]], folde
         By what the step is called, arguments of plink2; with ``--indep-pairwise`` only the SNPs that it keeps remain.
     folder : Path
         Where the fileset ``genotypes`` is written.
+    n_given : int, optional
+        How many SNPs there were, if ``files`` has lost some already.
 
     Returns
     -------
@@ -204,7 +212,7 @@ def filter_in_steps(files: Fileset, rules: Mapping[str, Sequence[object]], folde
     FilesetError
         If a step leaves no SNP or nobody.
     """
-    rows = [{"step": "as given", "snps": len(files.variants), "samples": len(files.samples)}]
+    rows = [{"step": "as given", "snps": n_given or len(files.variants), "samples": len(files.samples)}]
     before = files.prefix
     people = folder / "people.fam"  # without parents, for plink2 looks at founders alone
     unrelated = files.samples.assign(father="0", mother="0")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from mne_connectivity import spectral_connectivity_epochs
 from nilearn.connectome import ConnectivityMeasure
+from scipy.stats import zscore
 from tqdm import tqdm
 
 BANDS = {"slow-5": (0.01, 0.027), "slow-4": (0.027, 0.073)}  # Hz; Zuo et al. (2010)
@@ -104,11 +105,12 @@ def estimate_band_connectivity(
 def estimate_tangent(
     time_series: Sequence[np.ndarray], train: Sequence[int] | np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Project every subject's covariance on the tangent space at the training subjects' mean, by nilearn.
+    r"""Project every subject's correlations on the tangent space at the training subjects' mean, by nilearn.
 
     .. math:: T_s = \log\bigl(G^{-1/2} \Sigma_s G^{-1/2}\bigr)
 
-    with G the geometric mean of the training subjects' covariances: other subjects have no part in it.
+    with :math:`\Sigma_s` the (shrunk) covariance of the standardised series, so that a scanner's unit does not matter,
+    and G the geometric mean of the training subjects': other subjects have no part in it.
 
     Parameters
     ----------
@@ -133,6 +135,7 @@ def estimate_tangent(
     ((4, 3, 3), True)
     """
     measure = ConnectivityMeasure(kind="tangent", standardize=None)
-    measure.fit([np.asarray(time_series[int(number)], dtype=float) for number in train])
-    tangent = measure.transform([np.asarray(series, dtype=float) for series in time_series])
+    scaled = [zscore(np.asarray(series, dtype=float)) for series in time_series]
+    measure.fit([scaled[int(number)] for number in train])
+    tangent = measure.transform(scaled)
     return ((tangent + tangent.swapaxes(1, 2)) / 2).astype(np.float32), measure.mean_

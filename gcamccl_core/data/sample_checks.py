@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from gcamccl_core.data.external_tools import run_tool
-from gcamccl_core.data.filesets import Fileset
+from gcamccl_core.data.filesets import SAMPLE_COLUMNS, Fileset
 
 FEMALE_BELOW, MALE_ABOVE = 0.2, 0.8  # of the inbreeding coefficient F on X, as in PLINK 1.9
 OUTLYING = 3.0  # standard deviations of F
@@ -55,7 +57,12 @@ def check_samples(files: Fileset, kept: Fileset) -> tuple[pd.DataFrame, pd.DataF
         table["missing"] = table["subject"].map(_read_report(f"{out}.smiss", subject)["F_MISS"])
         table["inbreeding"] = np.nan
         if len(kept.samples) > 1:
-            run_tool("plink2", ["--bfile", kept.prefix, "--het", "--bad-freqs", "--out", out])
+            people = Path(folder) / "people.fam"  # without parents, for plink2 takes frequencies from founders alone
+            kept.samples.assign(father="0", mother="0")[SAMPLE_COLUMNS].to_csv(
+                people, sep="\t", header=False, index=False
+            )
+            source = ["--bed", f"{kept.prefix}.bed", "--bim", f"{kept.prefix}.bim", "--fam", people]
+            run_tool("plink2", [*source, "--het", "--bad-freqs", "--out", out])
             table["inbreeding"] = table["subject"].map(_read_report(f"{out}.het", subject)["F"])
     distance = (table["inbreeding"] - table["inbreeding"].mean()).abs()
     table["inbreeding_outlying"] = distance > OUTLYING * table["inbreeding"].std()
@@ -64,6 +71,35 @@ def check_samples(files: Fileset, kept: Fileset) -> tuple[pd.DataFrame, pd.DataF
     told = (table["sex_x"] != "") & (table["sex_stated"] != "")
     table["sex_mismatch"] = told & (table["sex_x"] != table["sex_stated"])
     return table, find_relatives(kept)
+
+
+def number_families(related: pd.DataFrame, subjects: Sequence[str]) -> pd.Series:
+    """Number the families that chains of relatives make, so that no split divides one.
+
+    Parameters
+    ----------
+    related : pandas.DataFrame
+        As of :func:`find_relatives`.
+    subjects : sequence of str
+        Whose families are asked for; others may link them.
+
+    Returns
+    -------
+    pandas.Series
+        "family 0", "family 1" … by subject; who is related to nobody has one alone.
+
+    Examples
+    --------
+    >>> pairs = pd.DataFrame({"subject_1": ["a", "b"], "subject_2": ["b", "c"], "kinship": 0.25})
+    >>> number_families(pairs, ["a", "c", "d"]).tolist()
+    ['family 0', 'family 0', 'family 1']
+    """
+    names = pd.Index([*subjects, *related["subject_1"], *related["subject_2"]]).unique()
+    places = [names.get_indexer(pd.Index(related[f"subject_{number}"])) for number in (1, 2)]
+    links = coo_array((np.ones(len(related)), tuple(places)), shape=(len(names),) * 2)
+    _, family = connected_components(links, directed=False)
+    numbers, _ = pd.factorize(family[names.get_indexer(pd.Index(subjects))])
+    return pd.Series([f"family {number}" for number in numbers], index=list(subjects))
 
 
 def find_relatives(files: Fileset) -> pd.DataFrame | None:

@@ -147,7 +147,7 @@ def _process(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, s
 def _extract(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, settings: ScanSettings) -> dict:
     bold_path, mask_path, confounds_path = (str(scan[name]) for name in ("bold", "mask", "confounds"))
     if not bold_path:
-        raise ScanError("there is no preprocessed scan")
+        raise ScanError(str(scan.get("fault", "")) or "there is no preprocessed scan")
     for path in filter(None, (bold_path, mask_path, confounds_path)):
         if not Path(path).is_file():
             raise ScanError(f"there is no file {path}")

@@ -102,8 +102,12 @@ def exceeds(translation: float, sfnr: float, limits: Limits) -> str:
     'the head moved by 2.5 mm, more than 2'
     """
     faults = []
-    if limits.translation is not None and not translation <= limits.translation:
+    if limits.translation is not None and np.isnan(translation):
+        faults.append("how far the head moved is not known; Limits(translation=None) does without")
+    elif limits.translation is not None and not translation <= limits.translation:
         faults.append(f"the head moved by {translation:.3g} mm, more than {limits.translation:g}")
-    if limits.sfnr is not None and not sfnr >= limits.sfnr:
+    if limits.sfnr is not None and np.isnan(sfnr):
+        faults.append("there is no SFNR, since no voxel of the brain varies")
+    elif limits.sfnr is not None and not sfnr >= limits.sfnr:
         faults.append(f"the SFNR is {sfnr:.3g}, below {limits.sfnr:g}")
     return "; ".join(faults)

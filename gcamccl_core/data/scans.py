@@ -11,7 +11,7 @@ import pandas as pd
 
 from gcamccl_core.data.checks import name_some
 
-COLUMNS = ["subject", "session", "run", "bold", "mask", "confounds", "repetition_time"]
+COLUMNS = ["subject", "session", "run", "bold", "mask", "confounds", "repetition_time", "fault"]
 ENTITY = re.compile(r"(?:^|_)([a-z]+)-([A-Za-z0-9+]+)")
 BOLD_END, MASK_END, CONFOUNDS_END = "desc-preproc_bold.nii", "desc-brain_mask.nii", "desc-confounds_timeseries.tsv"
 
@@ -35,19 +35,21 @@ def find_scans(
         As fMRIPrep writes it: ``sub-<id>[/ses-<id>]/func/…_desc-preproc_bold.nii.gz``, beside each its sidecar (JSON),
         brain mask and table of confounds.
     task, space, session, run : str, optional
-        Take these alone; needed where a subject has several. Spaces that are not MNI are never taken unasked.
+        Take these alone; needed where subjects have several. A file that names no run is of run 1. Spaces that are not
+        MNI are never taken unasked.
 
     Returns
     -------
     pandas.DataFrame
         ``subject`` (without ``sub-``), ``session``, ``run`` ("" if there is none), ``bold``, ``mask``, ``confounds``
-        (paths; "" where there is no file), ``repetition_time`` (s, of the sidecar; NaN if it does not say). A subject
-        whose folder holds no such scan has a row with an empty ``bold``, so that nobody is lost without a word.
+        (paths; "" where there is no file), ``repetition_time`` (s, of the sidecar; NaN if it does not say), ``fault``
+        (why there is no one scan to take; else ""). A subject whose folder holds none, or several, has a row with an
+        empty ``bold``, so that nobody is lost without a word.
 
     Raises
     ------
     ScanTableError
-        If there is no such folder or no subject in it, or a subject has several scans that fit.
+        If there is no such folder or no subject in it, or every subject has several scans that fit.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -55,24 +57,29 @@ def find_scans(
     subjects = sorted(path for path in folder.glob("sub-*") if path.is_dir())
     if not subjects:
         raise ScanTableError(f"{folder} has no folder sub-…; is it the folder of derivatives?")
-    asked = {"task": task, "space": space, "ses": session, "run": run}
-    rows = []
+    asked = {"task": task, "space": space, "ses": session, "run": run and run.lstrip("0")}
+    rows: list[dict[str, object]] = []
     for subject in subjects:
         found = []
         for path in sorted([*subject.glob("func/*"), *subject.glob("ses-*/func/*")]):
             entities = dict(ENTITY.findall(path.name))
-            fits = all(value is None or entities.get(name) == value for name, value in asked.items())
+            known = entities | {"run": entities.get("run", "1").lstrip("0")}
+            fits = all(value is None or known.get(name) == value for name, value in asked.items())
             standard = space is not None or entities.get("space", "").startswith("MNI")
             if path.name.endswith((BOLD_END, f"{BOLD_END}.gz")) and fits and standard:
                 found.append((path, entities))
-        if len(found) > 1:
-            names = name_some(path.name for path, _ in found)
-            raise ScanTableError(
-                f"{subject.name} has {len(found)} scans: {names}; choose by task, space, session or run"
-            )
         name = subject.name.removeprefix("sub-")
-        rows.append(_describe(name, *found[0]) if found else dict.fromkeys(COLUMNS, "") | {"subject": name})
+        if len(found) == 1:
+            rows.append(_describe(name, *found[0]))
+            continue
+        fault = "there is no preprocessed scan"
+        if found:
+            names = name_some(path.name for path, _ in found)
+            fault = f"there are {len(found)} scans, {names}; choose by task, space, session or run"
+        rows.append({**dict.fromkeys(COLUMNS, ""), "subject": name, "fault": fault})
     table = pd.DataFrame(rows, columns=COLUMNS)
+    if table["fault"].str.startswith("there are").all():
+        raise ScanTableError(f"of every subject, and so of sub-{table['subject'][0]}, {table['fault'][0]}")
     return table.assign(repetition_time=pd.to_numeric(table["repetition_time"], errors="coerce"))
 
 
@@ -91,6 +98,7 @@ def _describe(subject: str, bold: Path, entities: dict[str, str]) -> dict[str, o
         "mask": next((str(path) for path in masks if path.is_file()), ""),
         "confounds": str(confounds) if confounds.is_file() else "",
         "repetition_time": _read_repetition_time(sidecar),
+        "fault": "",
     }
 
 
@@ -132,6 +140,7 @@ def read_scan_table(path: str | Path) -> pd.DataFrame:
     nameless = np.flatnonzero(table["subject"].str.strip() == "")
     if len(nameless):
         raise ScanTableError(f"{path}, line {nameless[0] + 2}: the subject has no name")
+    table["subject"] = table["subject"].str.removeprefix("sub-")
     twice = table["subject"][table["subject"].duplicated()].unique()
     if len(twice):
         raise ScanTableError(f"{path} lists subjects twice: {name_some(twice)}; give each one scan")

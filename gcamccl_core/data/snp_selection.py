@@ -14,7 +14,7 @@ from gcamccl_core.data.gene_bodies import GENE_LIST_BUILD, find_genes, read_gene
 def select_snps(
     genotypes: xr.Dataset,
     eqtls: Collection[str],
-    genes: Collection[str],
+    genes: Collection[str] | None,
     bodies: pd.DataFrame | None = None,
     bodies_build: str = GENE_LIST_BUILD,
     view: str = "snp",
@@ -27,8 +27,8 @@ def select_snps(
         As :func:`.read_genotypes` or :func:`.quality_control` gives them.
     eqtls : collection of str
         rs ids, as of :func:`.shared_eqtls` and :func:`.name_variants`; matched by id, so their build does not matter.
-    genes : collection of str
-        Symbols, as of :func:`.most_expressed`.
+    genes : collection of str, or None
+        Symbols, as of :func:`.most_expressed`; with None, where expression is not known, every gene will do.
     bodies : pandas.DataFrame, optional
         As of :func:`.read_gene_bodies`, which is called by default.
     bodies_build : str
@@ -65,7 +65,9 @@ def select_snps(
     build = str(genotypes.attrs.get("genome_build", ""))
     chromosome, position = (genotypes[f"{view}_{name}"].to_numpy() for name in ("chromosome", "position"))
     nearest = find_genes(chromosome, position, build, bodies, bodies_build)["gene"].to_numpy(str)
-    wanted = bodies[bodies["gene"].isin(list(genes))]  # also where a shorter gene lies within one of these
+    wanted = (
+        bodies if genes is None else bodies[bodies["gene"].isin(list(genes))]
+    )  # also where a shorter gene lies within one of these
     of_given = find_genes(chromosome, position, build, wanted, bodies_build)["gene"].to_numpy(str)
     gene = np.where(of_given != "", of_given, nearest)
     inside = gene != ""
@@ -76,7 +78,7 @@ def select_snps(
         "all": np.ones(len(gene), dtype=bool),
         "in gene bodies": inside,
         "eQTLs in every tissue": eqtl,
-        "in the most expressed genes": expressed,
+        "in any gene" if genes is None else "in the most expressed genes": expressed,
         "chosen": chosen,
     }
     rows = [(name, int(kept.sum()), len(set(gene[kept & inside]))) for name, kept in names.items()]

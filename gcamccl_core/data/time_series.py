@@ -68,7 +68,7 @@ def extract_time_series(
     repetition_time : float
         Seconds from one volume to the next.
     mask : nibabel image, optional
-        Voxels outside it do not count; all count without one.
+        Voxels outside it do not count, nor do voxels that do not vary, with or without a mask.
     smoothing : float, optional
         Full width at half maximum, in mm.
     band : tuple of float or None
@@ -88,11 +88,14 @@ def extract_time_series(
     """
     _check(bold, confounds, repetition_time, band)
     inside = voxels_of_mask(bold, mask)
+    _refuse_missing(bold, inside)
+    inside &= voxels_with_signal(bold)
     table = find_coverage(regions, bold, inside)
     covered = np.flatnonzero((table["voxels"] > 0) & (table["coverage"] >= least_coverage))
     if not len(covered):
-        raise ScanError("no region of the atlas lies in the scan and its mask; are both in MNI space?")
-    _refuse_missing(bold, inside)
+        raise ScanError(
+            "no region of the atlas lies in the scan and its mask, where there is a signal; are both in MNI space?"
+        )
     masker = _make_masker(
         regions,
         covered,
@@ -174,10 +177,36 @@ def _first_volume(bold: SpatialImage) -> SpatialImage:
     return new_img_like(bold, np.asarray(bold.dataobj[..., 0]))
 
 
+def voxels_with_signal(bold: SpatialImage) -> np.ndarray:
+    """Mark the voxels that vary over time by more than single precision rounds: not the empty space around a brain.
+
+    Returns
+    -------
+    array of shape (x, y, z), bool
+    """
+    data = bold.dataobj
+    varies = np.empty(bold.shape[:3], dtype=bool)
+    for slab in range(len(varies)):  # one at a time, to hold no second copy of the scan
+        values = np.asarray(data[slab], dtype=np.float32)
+        spread = values.max(axis=-1) - values.min(axis=-1)
+        varies[slab] = spread > 8 * np.finfo(np.float32).eps * np.abs(values).max(axis=-1)
+    return varies
+
+
 def voxels_of_mask(bold: SpatialImage, mask: SpatialImage | None) -> np.ndarray:
-    """Lay a mask on the grid of a scan; without one, all voxels count."""
+    """Lay a mask on the grid of a scan; without one, all voxels count.
+
+    Raises
+    ------
+    ScanError
+        If the mask has more than one volume.
+    """
     if mask is None:
         return np.ones(bold.shape[:3], dtype=bool)
+    if len(mask.shape) == 4 and mask.shape[3] == 1:
+        mask = _first_volume(mask)
+    if len(mask.shape) != 3:
+        raise ScanError(f"the mask has the shape {mask.shape}; it takes three dimensions")
     if mask.shape[:3] != bold.shape[:3] or not np.allclose(mask.affine, bold.affine, atol=1e-3):
         reference = _first_volume(bold)
         mask = resample_to_img(mask, reference, interpolation="nearest", force_resample=True, copy_header=True)

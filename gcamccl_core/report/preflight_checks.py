@@ -18,6 +18,8 @@ from gcamccl_core.model.smallest_effects import LEVEL, smallest_auc, smallest_di
 
 GOOD, DOUBT, FAULT = "good", "look", "fault"
 FEW_PER_CLASS, FEW_IN_TEST = 20, 8
+ALIKE = 0.97  # correlation from which two people's data are nearly the same
+FEW_LEVELS = 10  # up to so many whole numbers may be codes, as of sites
 LARGEST_RATIO = 3.0  # of the classes' sizes
 
 
@@ -54,20 +56,38 @@ def find_views(cohort: xr.Dataset) -> list[Finding]:
 
 
 def find_people_twice(cohort: xr.Dataset) -> list[Finding]:
-    """Find people under two ids: the same data to the last bit."""
+    """Find people under two ids: the same data to the last bit, or nearly, as where one call or volume differs."""
     found = []
     ids = cohort["subject"].to_numpy().astype(str)
     for name in view_names(cohort):
-        rows = np.ascontiguousarray(cohort[name].to_numpy().reshape(len(ids), -1))
-        first: dict[bytes, str] = {}
-        pairs = []
-        for subject, row in zip(ids, rows, strict=True):
-            other = first.setdefault(row.tobytes(), subject)
-            if other != subject:
-                pairs.append(f"{other} and {subject}")
-        if pairs and rows.shape[1] > 20:  # a few measures can be alike by chance
-            found.append(Finding("people twice", FAULT, f"{name} is the same in {name_some(pairs)}; leave one out"))
+        rows = cohort[name].to_numpy().reshape(len(ids), -1)
+        if rows.shape[1] <= 20:  # a few measures can be alike by chance
+            continue
+        same: list[str] = []
+        alike: list[str] = []
+        for one, other in _pairs_alike(rows):
+            identical = np.array_equal(rows[one], rows[other], equal_nan=True)
+            (same if identical else alike).append(f"{ids[one]} and {ids[other]}")
+        if same:
+            found.append(Finding("people twice", FAULT, f"{name} is the same in {name_some(same)}; leave one out"))
+        if alike:
+            text = f"{name} is nearly the same in {name_some(alike)}: twins, or one person under two ids"
+            found.append(Finding("people twice", DOUBT, text))
     return found or [Finding("people twice", GOOD, "no two people have the same data")]
+
+
+def _pairs_alike(rows: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of rows that correlate above .97 once every column is standardised, a thousand rows at a time."""
+    rows = np.where(np.isnan(rows), np.nanmean(rows, axis=0), rows).astype(np.float32)
+    spread = rows.std(axis=0)
+    rows = (rows - rows.mean(axis=0))[:, spread > 0] / spread[spread > 0]
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, len(rows), 1000):
+        near = np.argwhere(rows[start : start + 1000] @ rows.T > ALIKE) + [start, 0]
+        pairs += [(int(one), int(other)) for one, other in near if one < other]
+    return pairs
 
 
 def find_missing(cohort: xr.Dataset) -> list[Finding]:
@@ -139,6 +159,8 @@ def find_classes(cohort: xr.Dataset) -> list[Finding]:
     label, names = cohort["label"].to_numpy(), class_names(cohort)
     counts = np.array([(label == number).sum() for number in range(len(names))])
     text = ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True))
+    if not counts.min():
+        return [Finding("classes", FAULT, f"{text}; a class that nobody is in cannot be learnt")]
     try:
         test = np.bincount(label[make_split(cohort, seed=0).test], minlength=len(names))
     except ValueError as fault:
@@ -151,13 +173,35 @@ def find_classes(cohort: xr.Dataset) -> list[Finding]:
     return [Finding("classes", DOUBT if small or unequal else GOOD, text)]
 
 
+def _compare_words(values: pd.Series, label: np.ndarray) -> tuple[float, float, str] | None:
+    """Give p, strength and size of what groups have to do with the label; None if it cannot be told."""
+    known = values.notna().to_numpy()
+    table = pd.crosstab(values[known].astype(str), label[known])
+    if min(table.shape) < 2:
+        return None
+    strength = float(association(table, method="cramer"))
+    return float(chi2_contingency(table).pvalue), strength, f"goes with the label, Cramér's V {strength:.2f}"
+
+
+def _compare_numbers(values: pd.Series, label: np.ndarray) -> tuple[float, float, str] | None:
+    """Give the same of a number, by Kruskal and Wallis, and by the AUC between the first class and the last."""
+    groups = [values[label == number].dropna() for number in np.unique(label)]
+    if min(map(len, groups)) < 2 or values.nunique() < 2:
+        return None
+    first, last = groups[0].to_numpy(), groups[-1].to_numpy()
+    above = (last[:, None] > first).mean() + 0.5 * (last[:, None] == first).mean()
+    size = f"tells the classes apart with an AUC of {max(above, 1 - above):.2f}"
+    return float(kruskal(*groups).pvalue), 2 * abs(float(above) - 0.5), size
+
+
 def find_confounding(cohort: xr.Dataset) -> list[Finding]:
     """Hold the label against sites, motion and every other covariate."""
     chosen = cohort.isel(subject=_labelled(cohort))
     label = chosen["label"].to_numpy()
     others = ["group"] if "group" in cohort else []
     others += [str(name) for name, values in cohort.data_vars.items() if values.attrs.get("role") == "covariate"]
-    rows, untold = [], []
+    rows: list[tuple[str, float, float, str]] = []
+    untold = []
     for name in others:
         values = chosen[name].to_series()
         missing = values.isna() | (values.astype(str) == "")
@@ -166,26 +210,14 @@ def find_confounding(cohort: xr.Dataset) -> list[Finding]:
             p, strength = float(chi2_contingency(table).pvalue), float(association(table, method="cramer"))
             rows.append((name, p, strength, f"is missing more in one class, Cramér's V {strength:.2f}"))
         values.index = pd.RangeIndex(len(values))
-        if pd.api.types.is_numeric_dtype(values):
-            groups = [values[label == number].dropna() for number in np.unique(label)]
-            if min(map(len, groups)) < 2 or values.nunique() < 2:
-                untold.append(name)
-                continue
-            p = float(kruskal(*groups).pvalue)
-            first, last = groups[0], groups[-1]
-            pairs = (last.to_numpy()[:, None] > first.to_numpy()).mean() + 0.5 * (
-                last.to_numpy()[:, None] == first.to_numpy()
-            ).mean()
-            strength, size = abs(pairs - 0.5) * 2, f"tells the classes apart with an AUC of {max(pairs, 1 - pairs):.2f}"
-        else:
-            table = pd.crosstab(values, label)
-            if min(table.shape) < 2:
-                untold.append(name)
-                continue
-            p = float(chi2_contingency(table).pvalue)
-            strength = float(association(table, method="cramer"))
-            size = f"goes with the label, Cramér's V {strength:.2f}"
-        rows.append((name, p, strength, size))
+        numeric = pd.api.types.is_numeric_dtype(values) and name != "group"
+        # few whole numbers may be codes, as of sites, which have no order
+        coded = not numeric or (2 < values.nunique() <= FEW_LEVELS and bool((values.dropna() % 1 == 0).all()))
+        tested = [_compare_words(values, label)] if coded else []
+        tested += [_compare_numbers(values, label)] if numeric else []
+        rows += [(name, *each) for each in tested if each]
+        if not any(tested):
+            untold.append(name)
     if not others:
         return [Finding("confounding", DOUBT, "no site and no covariate is known, so nothing can be said of it")]
     strong = [row for row in rows if row[1] * len(rows) < LEVEL and row[2] > 0.1]
