@@ -40,7 +40,10 @@ SCRIPTS = Path("workflow/tables")
 RESULTS = Path("results")
 STORE = "runs/results"
 ROOMS = ("data", "model", "maps")  # of the core; how a figure looks changes no number of a table
-FETCHING = ("gcamccl_core.data.manifest", "gcamccl_core.data.external_files")  # nor how a file came: a checksum says what it is
+FETCHING = (
+    "gcamccl_core.data.manifest",
+    "gcamccl_core.data.external_files",
+)  # nor how a file came: a checksum says what it is
 TRIED = 1  # split that is made again to confirm a table, by every method in it
 SAME = 1.5e-6  # tables are rounded to six decimals
 
