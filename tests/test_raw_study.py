@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from small_cohorts import planted_cohort
 from small_filesets import plink2
 
 from gcamccl_core.data.brain_expression import most_expressed, name_variants, shared_eqtls
@@ -13,7 +14,7 @@ from gcamccl_core.data.gene_bodies import read_gene_bodies
 from gcamccl_core.data.genotype_arrays import merge_arrays
 from gcamccl_core.data.genotypes import quality_control
 from gcamccl_core.data.raw_genotypes import AMBIGUOUS, DUPLICATED, EXTRA, INCOMPLETE, RARE, UNBALANCED
-from gcamccl_core.data.raw_study import read_people, read_raw_study, write_raw_study
+from gcamccl_core.data.raw_study import join_study, read_people, read_raw_study, write_raw_study
 from gcamccl_core.data.snp_selection import select_snps
 
 
@@ -76,6 +77,44 @@ def test_a_study_is_written_whole_and_never_over_another(study):
         write_raw_study(study.people.parent / "new", 8, 40, progress=False)
     assert set(study.faults) < set(study.cohort["subject"].to_numpy())
     assert study.series.shape == (12, 231, 264)
+
+
+@pytest.fixture
+def parts():
+    """What is to be joined: 30 scanned people, 29 in the table, 28 genotyped, two of them siblings."""
+    ids = [f"p{number:02d}" for number in range(30)]
+    rng = np.random.default_rng(0)
+    cohort = planted_cohort(n=30).assign_coords(subject=ids)
+    scans = pd.DataFrame({"subject": ids, "translation": rng.random(30), "sfnr": 300 + rng.random(30)})
+    people = pd.DataFrame({"score": rng.normal(size=29), "age": 9.0}, index=pd.Index(ids[1:], name="subject"))
+    genotypes = cohort[["snp"]].isel(subject=slice(28)).assign_attrs(genome_build="GRCh37")
+    related = pd.DataFrame({"subject_1": ["p03", "x"], "subject_2": ["p07", "p09"], "kinship": 0.25})
+    return cohort["fc"], scans, people, genotypes, related
+
+
+def test_a_study_is_joined_of_those_who_have_everything(parts):
+    cohort, counts = join_study(*parts, attrs={"source": "own"})
+    assert counts.to_dict() == {
+        "with a scan": 30, "without row in the table of people": 1, "without genotypes": 2, "in the cohort": 27
+    }  # fmt: skip
+    scans = parts[1].set_index("subject").loc[cohort["subject"].to_numpy()]
+    np.testing.assert_array_equal(cohort["head_translation"], scans["translation"])
+    np.testing.assert_array_equal(cohort["sfnr"], scans["sfnr"])
+    family = cohort["group"].to_series()
+    assert family["p03"] == family["p07"]
+    assert family.nunique() == 26
+    assert cohort.attrs["genome_build"] == "GRCh37"
+    alone, _ = join_study(*parts[:3])
+    assert "group" not in alone
+    assert "snp" not in alone
+
+
+def test_people_of_whom_nobody_has_everything_are_shown_by_an_id_each(parts):
+    view, scans, people, *_ = parts
+    with pytest.raises(
+        ValueError, match=r"nobody has scan and row.*are the ids the same\? The first: scan p00 and 29 more; row.* P01"
+    ):
+        join_study(view, scans, people.rename(index=str.upper))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from gcamccl_core.data.checks import name_some
+from gcamccl_core.data.cohort import assemble_cohort, extreme_groups
 from gcamccl_core.data.raw_genotypes import write_annotation, write_genotypes
 from gcamccl_core.data.raw_scans import FAULTS, write_scans
 from gcamccl_core.data.regimes import Regime
+from gcamccl_core.data.sample_checks import number_families
 from gcamccl_core.data.simulation import simulate_cohort
 from gcamccl_core.data.whole_folders import write_folder
 
@@ -147,6 +150,70 @@ def write_raw_study(
         faults=faults,
         **moved,
     )
+
+
+def join_study(
+    view: xr.DataArray,
+    scans: pd.DataFrame,
+    people: pd.DataFrame,
+    genotypes: xr.Dataset | None = None,
+    related: pd.DataFrame | None = None,
+    fraction: float = 0.3,
+    attrs: Mapping[str, object] | None = None,
+) -> tuple[xr.Dataset, pd.Series]:
+    """Make a cohort of the people who have everything, and count who lacks what.
+
+    Parameters
+    ----------
+    view, scans
+        Connectivity and the table of scans, as of :func:`.make_connectivity_view`; motion (``head_translation``, mm)
+        and ``sfnr`` become covariates, since they may go with the label.
+    people : pandas.DataFrame
+        As of :func:`read_people`; every column but ``score`` becomes a covariate.
+    genotypes : xarray.Dataset, optional
+        As of :func:`.select_snps`.
+    related : pandas.DataFrame, optional
+        As of :func:`.find_relatives`: families become ``group``, which no split divides, if there are any.
+    fraction : float
+        Of the people who are low, and high, in ``score``.
+    attrs : mapping, optional
+        As of :func:`.assemble_cohort`.
+
+    Returns
+    -------
+    cohort : xarray.Dataset
+    counts : pandas.Series
+        How many have a scan that is used, how many of these lack what, and how many are in the cohort.
+
+    Raises
+    ------
+    ValueError
+        If nobody has everything; with an id of each, to see how they differ.
+    """
+    have = {"scan": view["subject"].to_index(), "row in the table of people": people.index}
+    have |= {} if genotypes is None else {"genotypes": genotypes["subject"].to_index()}
+    together = sorted(set.intersection(*(set(ids) for ids in have.values())))
+    if not together:
+        ids = "; ".join(f"{what} {name_some(ids, 1)}" for what, ids in have.items())
+        raise ValueError(f"nobody has {' and '.join(have)}; are the ids the same? The first: {ids}")
+    counts = {"with a scan": len(have["scan"])}
+    counts |= {f"without {what}": int((~have["scan"].isin(ids)).sum()) for what, ids in list(have.items())[1:]}
+    counts["in the cohort"] = len(together)
+    table = people.loc[together]
+    measured = scans.set_index("subject").loc[together, ["translation", "sfnr"]]
+    measured = measured.rename(columns={"translation": "head_translation"}).drop(columns=table.columns, errors="ignore")
+    views = {"fc": view.sel(subject=together)}
+    views |= {} if genotypes is None else {"snp": genotypes["snp"].sel(subject=together)}
+    family = None if related is None else number_families(related, together)
+    cohort = assemble_cohort(
+        views,
+        pd.Series(extreme_groups(table["score"].to_numpy(), fraction), index=together),
+        score=table["score"],
+        covariates=table.drop(columns="score").join(measured),
+        group=family if family is not None and family.duplicated().any() else None,
+        attrs={**({} if genotypes is None else {"genome_build": genotypes.attrs["genome_build"]}), **(attrs or {})},
+    )
+    return cohort, pd.Series(counts, name="people")
 
 
 def read_people(path: str | Path, columns: tuple[str, ...] = ("score",)) -> pd.DataFrame:

@@ -74,7 +74,7 @@ def check_samples(files: Fileset, kept: Fileset) -> tuple[pd.DataFrame, pd.DataF
 
 
 def number_families(related: pd.DataFrame, subjects: Sequence[str]) -> pd.Series:
-    """Number the families that chains of relatives make, so that no split divides one.
+    """Give relatives, and their relatives, one family, so that no split divides it.
 
     Parameters
     ----------
