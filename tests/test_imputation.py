@@ -13,7 +13,8 @@ from gcamccl_core.data.external_tools import MissingToolError
 from gcamccl_core.data.filesets import FilesetError, open_fileset
 from gcamccl_core.data.filesets import write_fileset as write_tables
 from gcamccl_core.data.genome_builds import GenomeBuildError
-from gcamccl_core.data.imputation import TOOLS, impute
+from gcamccl_core.data.genotype_arrays import COMPLEMENT
+from gcamccl_core.data.imputation import ABSENT, AGAINST, AMBIGUOUS, TOOLS, UNCLEAR, impute
 from gcamccl_core.data.manifest import UnavailableError, fetch
 from gcamccl_core.data.vcf_files import convert_vcf
 
@@ -46,27 +47,92 @@ def study(tmp_path_factory):
     return folder, values[400:], taken
 
 
+@pytest.fixture(scope="module")
+def imputed(study):
+    """The study filled in: the table and the fileset."""
+    folder, *_ = study
+    table = impute(folder / "study", {"2": folder / "panel.bcf"}, folder / "out", "GRCh37", "hg19")
+    return table, open_fileset(folder / "out" / "genotypes")
+
+
+def find_ambiguous(variants):
+    return (variants["counted_allele"] + variants["other_allele"]).isin(["AT", "TA", "CG", "GC"]).to_numpy()
+
+
 @tools
-def test_missing_genotypes_are_mostly_right_and_called_ones_stay(study, tmp_path):
+def test_missing_genotypes_are_mostly_right_and_called_ones_stay(study, imputed):
     folder, truth, taken = study
-    table = impute(folder / "study", {"2": folder / "panel.bcf"}, tmp_path / "out", "GRCh37", "hg19")
-    files = open_fileset(tmp_path / "out" / "genotypes")
-    found = files.read()
+    table, files = imputed
+    found, clear = files.read(), ~find_ambiguous(files.variants)
     np.testing.assert_array_equal(found[~taken], truth[~taken])
     filled = taken & ~np.isnan(found)
     assert not filled[:, :10].any()  # not on the panel
-    assert filled[:, 10:].sum() > 0.95 * taken[:, 10:].sum()
+    assert filled[:, 10:].sum() > 0.95 * taken[:, 10:][:, clear[10:]].sum()
     likeliest = np.round(np.nanmean(np.where(taken, np.nan, truth), axis=0))[None].repeat(len(truth), axis=0)
     right, guessed = (found == truth)[filled].mean(), (likeliest == truth)[filled].mean()
     assert right > 0.95 > 0.9 > guessed
     assert table["filled"].sum() == filled.sum()
     assert table["missing"].sum() == taken.sum()
     assert (table["left"] == "").sum() == (table["filled"] == table["missing"]).sum()
-    absent = table[table["left"] == "not on the panel, or with other alleles"]
+    absent = table[table["left"] == ABSENT]
     assert len(absent) == taken[:, :10].any(axis=0).sum()
     before = open_fileset(folder / "study")
     assert files.variants.equals(before.variants)
     assert files.samples["subject"].equals(before.samples["subject"])
+
+
+@tools
+@pytest.mark.parametrize("share", [0.5, 1])
+def test_neither_the_order_of_the_alleles_nor_the_strand_changes_what_is_filled_in(study, imputed, tmp_path, share):
+    folder, *_ = study
+    before, rng = open_fileset(folder / "study"), np.random.default_rng(1)
+    swapped, flipped = (rng.random(len(before.variants)) < part for part in (share, 0.3))
+    alleles = before.variants[["counted_allele", "other_allele"]].to_numpy()
+    alleles[swapped] = alleles[swapped, ::-1]
+    alleles[flipped] = [[allele.translate(COMPLEMENT).lower() for allele in pair] for pair in alleles[flipped]]
+    variants = before.variants.assign(counted_allele=alleles[:, 0], other_allele=alleles[:, 1])
+    write_tables(tmp_path / "study", before.samples, variants, [np.where(swapped, 2 - before.read(), before.read())])
+    table = impute(tmp_path / "study", {"2": folder / "panel.bcf"}, tmp_path / "out", "hg19", "hg19")
+    found = open_fileset(tmp_path / "out" / "genotypes").read()
+    np.testing.assert_array_equal(np.where(swapped, 2 - found, found), imputed[1].read())
+    assert table.equals(imputed[0])
+
+
+@tools
+def test_snps_whose_alleles_may_be_mixed_up_are_left_missing(study, imputed, tmp_path):
+    folder, truth, taken = study
+    before, plain = open_fileset(folder / "study"), imputed[0].set_index("snp")
+    values, variants, ambiguous = before.read(), before.variants.copy(), find_ambiguous(before.variants)
+    names = ["counted_allele", "other_allele"]
+    variants.loc[ambiguous, names] = variants.loc[ambiguous, names].map(lambda allele: allele.translate(COMPLEMENT))
+    rarer = np.minimum(truth.mean(axis=0), 2 - truth.mean(axis=0)) / 2
+    inverted = np.flatnonzero((variants["snp"].map(plain["r2"]) > 0.9) & (rarer > 0.1) & (rarer < 0.25))[::10]
+    values[:, inverted] = 2 - values[:, inverted]
+    write_tables(tmp_path / "study", before.samples, variants, [values])
+    table = impute(tmp_path / "study", {"2": folder / "panel.bcf"}, tmp_path / "out", "hg19", "hg19")
+    table = table.set_index("snp").reindex(variants["snp"]).reset_index()
+    assert (table["left"][inverted] == AGAINST).all()
+    assert table["r2"][inverted].min() > 0.7  # which shows nothing
+    assert set(table["left"][10:][ambiguous[10:]].dropna()) == {AMBIGUOUS}
+    found = open_fileset(tmp_path / "out" / "genotypes").read()
+    filled = taken & ~np.isnan(found)
+    assert not filled[:, ambiguous].any()
+    assert not filled[:, inverted].any()
+    assert (found == truth)[filled].mean() > 0.95
+    alike = variants["snp"].isin(plain.index[plain["left"] == UNCLEAR])
+    assert alike.any()
+    assert (np.nanmax(values[:, alike], axis=0) == np.nanmin(values[:, alike], axis=0)).all()
+
+
+@tools
+def test_a_study_with_nothing_in_common_with_the_panel_stays_as_it_is(study, tmp_path):
+    folder, *_ = study
+    before = open_fileset(folder / "study")
+    variants = before.variants.assign(counted_allele="A", other_allele="T")
+    write_tables(tmp_path / "study", before.samples, variants, [before.read()])
+    table = impute(tmp_path / "study", {"2": folder / "panel.bcf"}, tmp_path / "out", "hg19", "hg19")
+    assert set(table["left"]) == {ABSENT, AMBIGUOUS}
+    np.testing.assert_array_equal(open_fileset(tmp_path / "out" / "genotypes").read(), before.read())
 
 
 @tools
@@ -79,6 +145,9 @@ def test_what_cannot_be_imputed_is_refused_and_nothing_is_written(study, tmp_pat
         impute(folder / "study", {"1": folder / "panel.bcf"}, out, "hg19", "hg19")
     with pytest.raises(FilesetError, match=r"the panel's file .*none\.bcf is not there"):
         impute(folder / "study", {"2": folder / "none.bcf"}, out, "hg19", "hg19")
+    elsewhere = write_fileset(tmp_path / "elsewhere", [[0, 1], [np.nan, 2]])
+    with pytest.raises(FilesetError, match=r"panel\.bcf has nothing at the positions of chromosome 1: is it another"):
+        impute(elsewhere, {"1": folder / "panel.bcf"}, out, "hg19", "hg19")
     unsorted = write_fileset(tmp_path / "unsorted", draw_genotypes(4, [0.3, 0.4]), bp_position=[2000, 1000])
     with pytest.raises(FilesetError, match="unsorted is not in the order of the genome"):
         impute(unsorted, {"1": folder / "panel.bcf"}, out, "hg19", "hg19")
@@ -118,6 +187,13 @@ def test_a_vcf_becomes_a_fileset_of_its_snps(tmp_path, compressed):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"genotypes.{end}" for end in ("bed", "bim", "build", "fam")
     ]
+
+
+@plink2
+def test_half_a_call_is_a_missing_one(tmp_path):
+    (tmp_path / "study.vcf").write_text(VCF.replace("0/1\t1|1", "0/.\t.|1"))
+    found = convert_vcf(tmp_path / "study.vcf", tmp_path / "out", "b38").read()
+    np.testing.assert_array_equal(found, [[np.nan, np.nan], [np.nan, 0]])
 
 
 @plink2
@@ -164,4 +240,17 @@ def test_a_vcf_that_is_not_whole_is_refused(tmp_path):
         convert_vcf(path, tmp_path / "out", "hg19")
     with pytest.raises(GenomeBuildError, match="no genome build 'hg99'"):
         convert_vcf(path, tmp_path / "out", "hg99")
+    assert not (tmp_path / "out").exists()
+
+
+@plink2
+def test_a_vcf_cut_between_two_blocks_of_bgzip_is_refused(tmp_path):
+    write_fileset(tmp_path / "study", draw_genotypes(5, [0.3, 0.4]))
+    command = ["plink2", "--bfile", "study", "--export", "vcf", "bgz", "--out", "study"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    path = tmp_path / "study.vcf.gz"
+    assert len(convert_vcf(path, tmp_path / "whole", "hg19").variants) == 2
+    path.write_bytes(path.read_bytes()[:-28])
+    with pytest.raises(FilesetError, match=r"study\.vcf\.gz is truncated: the empty block is missing"):
+        convert_vcf(path, tmp_path / "out", "hg19")
     assert not (tmp_path / "out").exists()

@@ -85,7 +85,7 @@ def _pairs_alike(rows: np.ndarray) -> list[tuple[int, int]]:
     rows = np.divide(rows, length, out=np.zeros_like(rows), where=length > 0)
     pairs: list[tuple[int, int]] = []
     for start in range(0, len(rows), 1000):
-        near = [*np.argwhere(rows[start : start + 1000] @ rows.T > ALIKE), start, 0]
+        near = np.argwhere(rows[start : start + 1000] @ rows.T > ALIKE) + np.array([start, 0])
         pairs += [(int(one), int(other)) for one, other in near if one < other]
     return pairs
 
