@@ -17,7 +17,8 @@ END_BLOCK = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000
 def convert_vcf(vcf: str | Path, out: str | Path, genome_build: str) -> Fileset:
     """Turn a VCF into a PLINK fileset: SNPs with two alleles, calls as they are, dosages without a call rounded.
 
-    Half a call, as ``0/.``, is read as a missing one: the other allele is not known.
+    Half a call, as ``0/.``, is read as a missing one, for nobody knows the other allele: NaN, unless a dosage stands
+    beside it.
 
     Parameters
     ----------
