@@ -14,6 +14,7 @@ from small_filesets import draw_genotypes, write_fileset
 
 from gcamccl_core.data.brain_expression import ExpressionError, most_expressed, name_variants, shared_eqtls
 from gcamccl_core.data.cohort import CohortError, load_cohort, save_cohort
+from gcamccl_core.data.external_tools import MissingToolError
 from gcamccl_core.data.filesets import FilesetError, open_fileset
 from gcamccl_core.data.gene_bodies import find_genes, read_gene_bodies
 from gcamccl_core.data.genome_builds import GenomeBuildError
@@ -487,4 +488,7 @@ def test_hostile_input_is_refused_by_name_and_nothing_is_left_or_changed(good, h
 
 @pytest.mark.parametrize("read", {each.read: each.read for each in HOSTILE if each.damage is not nothing}.values())
 def test_the_same_files_undamaged_are_taken(good, read):
-    read(good)
+    try:
+        read(good)
+    except MissingToolError as fault:
+        pytest.skip(str(fault))
