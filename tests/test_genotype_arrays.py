@@ -102,6 +102,17 @@ def test_a_person_is_the_same_whatever_stands_for_no_family(tmp_path, first, sec
     assert people == (["a", "b", "c", "x"] if n_elsewhere else ["f_a", "f_b", "c", "g_a", "g_b", "x"])
 
 
+def test_a_person_whose_genotypes_are_anothers_on_the_second_array_is_counted(tmp_path):
+    values = draw_genotypes(5, np.full(60, 0.4))
+    one = write_array(tmp_path / "one", values, ["AG"] * 60, list("abcde"))
+    swapped = 2 - values[[0, 2, 1]]  # b and c; the other allele is counted
+    swapped[0, :20] = np.nan
+    two = write_array(tmp_path / "two", swapped, ["GA"] * 60, list("abc"))
+    _, arrays = merge_arrays([one, two], tmp_path / "both", "hg19")
+    assert arrays["samples_elsewhere"].tolist() == [0, 3]
+    assert arrays["samples_unlike"].tolist() == [0, 2]
+
+
 def test_arrays_that_cannot_be_merged_are_refused_and_nothing_is_written(tmp_path):
     one = write_array(tmp_path / "in" / "one", draw_genotypes(3, [0.4]), ["AG"], list("abc"))
     two = write_array(tmp_path / "in" / "two", draw_genotypes(3, [0.4]), ["AC"], list("def"))

@@ -16,6 +16,7 @@ from gcamccl_core.data.whole_folders import write_folder
 
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 CHUNK = 1000  # SNPs held in memory at a time
+ALIKE = 0.9  # share of SNPs in which one person is alike on two arrays
 REASONS = (
     "repeated ids",
     "not on every array",
@@ -52,7 +53,9 @@ def merge_arrays(
         the first array's; the last row has how many remain.
     arrays : pandas.DataFrame
         One row per array: ``array``, ``snps``, ``samples``, ``samples_elsewhere`` (left out, since kept on an earlier
-        one), ``flipped`` (SNPs named from the other strand), ``swapped`` (the other allele was counted).
+        one), ``samples_unlike`` (of these, whose genotypes there are not the same in 9 of 10 SNPs: swapped samples, or
+        others of the same name), ``flipped`` (SNPs named from the other strand), ``swapped`` (the other allele was
+        counted).
 
     Raises
     ------
@@ -77,7 +80,8 @@ def merge_arrays(
             "array": [files.prefix.name for files in arrays],
             "snps": [len(files.variants) for files in arrays],
             "samples": [len(files.samples) for files in arrays],
-            "samples_elsewhere": elsewhere,
+            "samples_elsewhere": [len(others) for others in elsewhere],
+            "samples_unlike": _count_unlike(arrays, shared, elsewhere),
             "flipped": [int(shared[f"flipped_{number}"].sum()) for number in range(len(arrays))],
             "swapped": [int(shared[f"swapped_{number}"].sum()) for number in range(len(arrays))],
         }
@@ -135,31 +139,62 @@ def _common_snps(arrays: Sequence[Fileset]) -> tuple[pd.DataFrame, pd.DataFrame]
     return shared.reset_index(), pd.DataFrame(rows, columns=["reason", "snps"])
 
 
-def _distinct_people(arrays: Sequence[Fileset]) -> tuple[list[np.ndarray], list[int]]:
-    """Rows of each array whose person is on no earlier one, and how many are.
+Place = tuple[int, int]  # number of an array, row of a person in it
+
+
+def _distinct_people(arrays: Sequence[Fileset]) -> tuple[list[np.ndarray], list[list[tuple[int, Place]]]]:
+    """Rows of each array whose person is on no earlier one, and of the others where they were met first.
 
     A family that is 0, or named as the individual, says nothing: the individual alone tells such a person.
     """
-    seen: set[str] = set()
-    by_individual: dict[str, bool] = {}  # whether a family is known of everybody seen with this id
+    by_name: dict[str, Place] = {}
+    by_individual: dict[str, tuple[Place, bool]] = {}  # and whether a family is known of everybody seen with this id
     rows, elsewhere = [], []
-    for files in arrays:
+    for number, files in enumerate(arrays):
         individual = files.samples["individual"].str.removeprefix("sub-")
         family = files.samples["family"].str.removeprefix("sub-")
         told = (family != "0") & (family != individual)
-        full = family.where(told, "") + "\t" + individual
-        new = np.array(
-            [
-                whole not in seen and not (one in by_individual and not (known and by_individual[one]))
-                for whole, one, known in zip(full, individual, told, strict=True)
-            ]
-        )
-        rows.append(np.flatnonzero(new))
-        elsewhere.append(int((~new).sum()))
-        seen |= set(full)
-        for one, known in zip(individual, told, strict=True):
-            by_individual[one] = by_individual.get(one, True) and bool(known)
+        new, others = [], []
+        people = list(zip(family.where(told, "") + "\t" + individual, individual, told, strict=True))
+        for row, (name, one, known) in enumerate(people):
+            place, all_known = by_individual.get(one, (None, True))
+            met = by_name.get(name, None if known and all_known else place)
+            if met is None:
+                new.append(row)
+            else:
+                others.append((row, met))
+        for row, (name, one, known) in enumerate(people):
+            by_name.setdefault(name, (number, row))
+            place, all_known = by_individual.get(one, ((number, row), True))
+            by_individual[one] = place, all_known and bool(known)
+        rows.append(np.array(new, dtype=int))
+        elsewhere.append(others)
     return rows, elsewhere
+
+
+def _count_unlike(
+    arrays: Sequence[Fileset], shared: pd.DataFrame, elsewhere: Sequence[Sequence[tuple[int, Place]]]
+) -> list[int]:
+    """Count people of each array whose genotypes are not those of the same person on an earlier one."""
+    some = shared.iloc[np.linspace(0, len(shared) - 1, min(len(shared), CHUNK)).astype(int)]
+    counts = [0] * len(arrays)
+    for number, others in enumerate(elsewhere):
+        for row, (first, first_row) in others:
+            one, other = (
+                _read_alike(arrays[array], some, array, np.array([place]))[0]
+                for array, place in ((number, row), (first, first_row))
+            )
+            known = ~np.isnan(one) & ~np.isnan(other)
+            counts[number] += bool(known.any() and (one == other)[known].mean() < ALIKE)
+    return counts
+
+
+def _read_alike(files: Fileset, shared: pd.DataFrame, number: int, rows: np.ndarray) -> np.ndarray:
+    """Read shared SNPs of some people, counted as on the first array."""
+    values = files.read(shared[f"column_{number}"].to_numpy(), rows)
+    swapped = shared[f"swapped_{number}"].to_numpy()
+    values[:, swapped] = 2 - values[:, swapped]
+    return values
 
 
 def _write(arrays: Sequence[Fileset], shared: pd.DataFrame, people: Sequence[np.ndarray], prefix: Path) -> None:
@@ -174,10 +209,7 @@ def _write(arrays: Sequence[Fileset], shared: pd.DataFrame, people: Sequence[np.
             chunk = shared.iloc[start : start + CHUNK]
             parts = []
             for number, (files, rows) in enumerate(zip(arrays, people, strict=True)):
-                values = files.read(chunk[f"column_{number}"].to_numpy(), rows)
-                swapped = chunk[f"swapped_{number}"].to_numpy()
-                values[:, swapped] = 2 - values[:, swapped]
-                parts.append(values)
+                parts.append(_read_alike(files, chunk, number, rows))
             yield np.concatenate(parts)
 
     write_fileset(prefix, samples, variants, chunks())
