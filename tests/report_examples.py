@@ -52,6 +52,7 @@ def example_cohort(n_classes=2, n_subjects=24):
         },
     )
     cohort["snp"][0, 0] = np.nan
+    cohort.attrs["access"] = "open"
     return cohort
 
 

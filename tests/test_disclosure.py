@@ -7,16 +7,29 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from small_cohorts import planted_cohort
 
 from gcamccl_core.data.cohort import load_cohort, save_cohort
-from gcamccl_core.report.disclosure import DisclosureError, find_disclosures, refuse_disclosures
+from gcamccl_core.data.simulation import simulate_cohort
+from gcamccl_core.report.cohort_figures import alt_cohort, plot_cohort
+from gcamccl_core.report.disclosure import (
+    DisclosureError,
+    average_people,
+    find_disclosures,
+    is_controlled,
+    mask_small_counts,
+    refuse_disclosures,
+)
+from gcamccl_core.report.style import new_figure
 from workflow import controlled as controlled_runs
 from workflow.keep import refuse_controlled
 from workflow.profile import Profile
 
-SUBJECTS = ["sub-0001", "sub-0002", "50952", "7", "8", "9"]
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+SUBJECTS = ["sub-0001", "sub-0002", "50952", "0061234", "7", "8", "9"]
+CONTROLLED = xr.Dataset(attrs={"access": "controlled"})
 
 
 def search(tmp_path, *cells, **figures):
@@ -54,10 +67,20 @@ def test_what_is_of_groups_may_be_shown(tmp_path):
         (printed("sub-0001_task-nback_bold.nii.gz"), ["cell 0: names the subject sub-0001"]),
         (printed("subject_50952 moved"), ["cell 0: names the subject 50952"]),
         (printed("sub-7 has two scans"), ["cell 0: names the subject sub-7"]),
-        (printed("file:///home/u/x.nc"), ["cell 0: names the place file:///home/u/x.nc"]),
+        (printed("file:///data/u/x.nc"), ["cell 0: names the place file:///data/u/x.nc"]),
         (printed("cohort:/data/x.nc"), ["cell 0: names the place /data/x.nc"]),
         (new_code_cell('f"{run_folder}/raw/scans.csv"'), []),
         (printed("subject 50952 moved"), ["cell 0: names the subject 50952"]),
+        (printed("subject 7 moved; subject_8 did not, 9 did"), [f"cell 0: names the subject {n}" for n in "78"]),
+        (printed("61234 moved"), ["cell 0: names the subject 61234"]),
+        (printed("0061234.0 and 0050952"), [f"cell 0: names the subject {n}" for n in ("0061234", "0050952")]),
+        (printed("subjects: 7.5 and subject 70; 7 subjects-8x"), ["cell 0: counts 7 people, fewer than 10, in"]),
+        (
+            printed("wrote ~/pnc/x.nc and ~me/x.nc"),
+            [f"cell 0: names the place {p}" for p in ("~/pnc/x.nc", "~me/x.nc")],
+        ),
+        (printed("wrote /1000brains/x/y"), ["cell 0: names the place /1000brains/x/y"]),
+        (printed("1/2, 3 /4/5, a /2026/11/27 and $a ~/ b$"), []),
         (printed("0.50952 of 7"), []),
         (new_code_cell("data.sel(subject='sub-0002')"), ["cell 0: names the subject sub-0002"]),
         (new_markdown_cell("We see it in sub-0002."), ["cell 0: names the subject sub-0002"]),
@@ -68,7 +91,8 @@ def test_what_is_of_groups_may_be_shown(tmp_path):
     ],
 )
 def test_a_person_or_a_place_in_words_is_found(tmp_path, cell, found):
-    assert [f"{each.split(';')[0]}" for each in search(tmp_path, cell)] == [f"03_training, {each}" for each in found]
+    said = [each.split(";")[0].split(" '")[0] for each in search(tmp_path, cell)]
+    assert said == [f"03_training, {each}" for each in found]
 
 
 @pytest.mark.parametrize(
@@ -77,10 +101,10 @@ def test_a_person_or_a_place_in_words_is_found(tmp_path, cell, found):
         (pd.DataFrame({"score": [1.5]}, index=pd.Index(["7"], name="subject")), "a row for every subject"),
         (pd.DataFrame({"subject": ["7"], "score": [1.5]}), "a row for every subject"),
         (pd.DataFrame({"score": range(4)}, index=["7", "8", "9", "10"]), "a row for every subject"),
-        (pd.DataFrame({"n": [120, 5.0]}), "counts 5.0 under 'n', fewer than 10 people"),
-        (pd.DataFrame({"n": [120, 9]}), "counts 9 under 'n', fewer than 10 people"),
+        (pd.DataFrame({"n": [120, 5.0]}), "counts 5.0 under 'n' in row '1', fewer than 10 people"),
+        (pd.DataFrame({"n": [120, 9]}), "counts 9 under 'n' in row '1', fewer than 10 people"),
         (pd.DataFrame({"subjects": [3]}), "counts 3 under 'subjects'"),
-        (pd.DataFrame({"low": [4], "high": [120]}, index=["people"]), "counts 4 under 'people'"),
+        (pd.DataFrame({"low": [4], "high": [120]}, index=["people"]), "counts 4 under 'low' in row 'people'"),
         (pd.DataFrame({("test", "n_test"): [8]}), "counts 8 under 'test n_test'"),
         (
             pd.DataFrame({"n": [50, 60, 2, 70]}, index=pd.MultiIndex.from_product([["a", "b"], ["low", "high"]])),
@@ -96,20 +120,77 @@ def test_a_table_of_one_person_or_of_few_is_found(tmp_path, table, what):
 
 def test_no_people_and_numbers_that_count_no_people_are_let_through(tmp_path):
     table = pd.DataFrame({"n": [0, 100], "rank": [1, 2], "n_splits": 3, "shape of one subject": "4 x 4"})
-    assert search(tmp_path, shown(table)) == []
+    scores = pd.DataFrame({"age": [4.0, 3.5, 14.2], "sex": [0.5, 1.0, 0.4], "fc": [1.0, 0.91, -0.2]})
+    by_split = pd.DataFrame([[4, 7]], index=["low"], columns=pd.MultiIndex.from_product([["connections"], [0, 1]]))
+    settings = pd.Series({"cohort": "mine", "seed": 0, "epochs": 5}, name="this run").to_frame()
+    text = "seed 0:  67%|###  | 2/3 [00:05<00:02,  2.60s/it]\n\nepoch  4\nseed   1\n\n3 splits of 56 people"
+    assert search(tmp_path, shown(table), shown(scores), shown(by_split), shown(settings), printed(text)) == []
+
+
+def test_whatever_does_not_say_that_it_is_open_is_controlled():
+    attrs = ({}, {"access": "Controlled"}, {"access": "restricted"}, {"access": "Open"}, {"access": "controlled"})
+    assert all(is_controlled(xr.Dataset(attrs=each)) for each in attrs)
+    assert not is_controlled(xr.Dataset(attrs={"access": "open"}))
+    assert not is_controlled(simulate_cohort(n_subjects=40, progress=False))
 
 
 def test_the_chapters_as_they_are_stored_would_pass():
-    """Of people whom they do not name: what is in them is of groups, and speaks of no place."""
-    notebooks = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+    """Of people whom they do not name, but for what they show of open cohorts alone, or hide of others."""
+    notebooks = sorted(NOTEBOOKS.glob("*.ipynb"))
     found = find_disclosures(notebooks, None, ["nobody-at-all"])
     own = [each for each in found if not each.where.startswith("11_")]  # shows simulated people one by one, on purpose
-    assert own == []
+    hidden = (
+        "1 of 60 subjects",
+        "3 of its subjects",
+        "with 4 subjects",
+        "3 subjects are fewer",
+        "8 subjects are fewer",
+    )
+    assert [each for each in own if not any(words in each.what for words in hidden)] == []
+
+
+def test_figures_of_a_controlled_cohort_show_no_person_and_no_group_of_few():
+    cohort = simulate_cohort(n_subjects=120, progress=False).assign_attrs(access="controlled")
+    score, age, *_ = plot_cohort(cohort).axes
+    counted = [bar.get_height() * bar.get_width() for bar in score.patches if bar.get_height()]
+    assert sum(counted) == pytest.approx(120)
+    assert min(counted) > 10 - 1e-6
+    assert score.get_xlim()[0] < cohort["score"].min() - 1
+    assert {tuple(line.get_ydata()) for line in age.lines if len(set(line.get_ydata())) > 1} == set()  # no whiskers
+    few = simulate_cohort(n_subjects=40, progress=False).assign_attrs(access="controlled")
+    figure = plot_cohort(few)
+    assert [text.get_text() for text in figure.legends[0].get_texts()][:2] == ["low (n < 10)", "high (n < 10)"]
+    assert len(figure.axes[1].patches) == 1
+    assert "fewer than 10 low" in alt_cohort(few)
+    nobody = plot_cohort(few.isel(subject=slice(0, 8)))
+    assert all(len(ax.patches) == 0 for ax in nobody.axes)
+
+
+def test_words_and_strips_of_a_figure_are_hidden():
+    figure = new_figure(1)
+    ax = figure.subplots()
+    ax.imshow(np.arange(6.0).reshape(2, 3))
+    ax.set(ylabel="subject", title="low: map of 8 subjects")
+    same, alt = mask_small_counts((average_people(figure, CONTROLLED), "8 subjects"), CONTROLLED)
+    assert (same, alt, ax.get_title(), ax.get_ylabel()) == (figure, "<10 subjects", "low: map of <10 subjects", "mean")
+    assert ax.images[0].get_array().tolist() == [[1.5, 2.5, 3.5]]
+    assert mask_small_counts(ax, CONTROLLED) is ax
+    with pytest.raises(TypeError, match="no rule says how to hide counts in int"):
+        mask_small_counts(3, CONTROLLED)
 
 
 def test_words_of_figures_are_searched(tmp_path):
-    found = search(tmp_path, map_json=json.dumps({"alt": "Map of sub-0001."}), map_svg="<text>sub-0002</text>")
-    assert sorted(found) == ["map.json: names the subject sub-0001", "map.svg: names the subject sub-0002"]
+    found = search(
+        tmp_path,
+        map_json=json.dumps({"alt": "Map of sub-0001."}),
+        map_svg='<g><!-- mean of 8 -->\n<path d="L 50952 1"/></g><text>subject 7</text><text>sub-0002</text>',
+    )
+    assert sorted(found) == [
+        "map.json: names the subject sub-0001",
+        "map.svg: counts 8 people, fewer than 10, in 'mean of 8 subject 7 sub-'",
+        "map.svg: names the subject 7",
+        "map.svg: names the subject sub-0002",
+    ]
 
 
 def test_the_build_stops_and_says_where(tmp_path):

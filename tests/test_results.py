@@ -457,15 +457,10 @@ def test_every_stored_table_has_its_stamp():
         assert "numbers" in json.loads(path.with_suffix(".json").read_text())
 
 
-TO_BE_COMPUTED = {"rivals_clear"}
-
-
 @pytest.mark.parametrize("name", sorted(results.tables()))
 def test_stale_tables_are_named(name):
-    """Skipped, with the reason, where a table is not there or a number may no longer be what the code gives."""
+    """Skipped, with the reason, where a number may no longer be what the code gives."""
     changed = results.changes(name, results.tables()[name])
-    assert changed is not None or name in TO_BE_COMPUTED, f"results/{name}.csv is missing: make results TABLE={name}"
-    if changed is None:
-        pytest.skip(f"results/{name}.csv is not computed yet: make results TABLE={name}")
+    assert changed is not None, f"results/{name}.csv is missing: make results TABLE={name}"
     if changed:
         pytest.skip(f"results/{name}.csv is stale: {', '.join(changed)}; make confirm TABLE={name}")

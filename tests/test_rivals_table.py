@@ -1,8 +1,10 @@
 """The table of the published network's maps: every method, contrast and mean over trainings, with their controls."""
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
@@ -66,3 +68,15 @@ def test_rows_are_what_the_scorecard_says_of_the_same_maps(simulated, quick, tmp
 
 def test_parameters_are_plain():
     json.dumps(rivals.TABLES)
+
+
+def test_what_the_book_says_of_the_stored_table():
+    table = pd.read_csv(Path(__file__).parent.parent / "results" / "rivals_clear.csv").query("view == 'fc'")
+    found = table.pivot_table("average_precision", ["learning_rate", "method"], "network")
+    slow, fast = found.loc["rate 1e-04"], found.loc["rate 1e-02"]
+    methods = fast[rivals.ONE].dropna().index
+    assert (slow.loc[methods, rivals.ONE] - slow.loc[methods, rivals.RANDOM] < 0.03).all()
+    more = fast.loc[methods, rivals.MEAN] - fast.loc[methods, rivals.ONE]
+    assert (more > 0).all()
+    assert more.idxmax() == "integrated_gradients"
+    assert fast.loc[methods, rivals.MEAN].max() < 0.25 < fast.loc["t_test", "univariate"]

@@ -56,7 +56,11 @@ def refuse_to_disclose(profile: Profile, executed: list[Path]) -> None:
         If a subject, a count of few, or a place on this machine would be shown; with where.
     """
     subjects: set[str] = set()
-    for name in notebook_names():
-        subjects |= set(controlled_subjects({**declared(name), **parameters_for(profile, name)}) or ())
+    theirs = []
+    for name, path in zip(notebook_names(), executed, strict=True):
+        found = controlled_subjects({**declared(name), **parameters_for(profile, name)})
+        if found:
+            subjects |= set(found)
+            theirs.append(path)  # a chapter that is about open data, or the practice study, may count its people
     if subjects:
-        refuse_disclosures(find_disclosures(executed, profile.run_folder / "figures", subjects))
+        refuse_disclosures(find_disclosures(theirs, profile.run_folder / "figures", subjects))

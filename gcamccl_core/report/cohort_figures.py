@@ -1,4 +1,9 @@
-"""Figures of the cohort: who is in it, class by class."""
+"""Figures of the cohort: who is in it, class by class; of a controlled cohort nothing that is of one person or few.
+
+Of a controlled cohort (:func:`.is_controlled`) boxes have no whiskers and no single points, since these end at one
+person's value; every bar of a histogram stands for ten people of a group or more, or none; and groups of fewer than ten
+people, or with a level of a covariate that fewer than ten have, are left out.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,9 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from gcamccl_core.data.cohort import class_names
+from gcamccl_core.report.disclosure import is_controlled, mask_small_counts
 from gcamccl_core.report.labels import join_words, number
+from gcamccl_core.report.small_counts import SMALLEST
 from gcamccl_core.report.style import (
     INK,
     Look,
@@ -24,6 +31,7 @@ from gcamccl_core.report.style import (
 
 OUTSIDE = "not in contrast"
 UNITS = {"age": "age (years)", "motion": "motion (mm)", "score": "score"}
+BINS = 30
 MANY_LEVELS = 6  # a covariate with more values than this is drawn as a distribution, not as shares
 
 
@@ -52,37 +60,42 @@ def plot_cohort(cohort: xr.Dataset, fig: Figure | None = None) -> Figure:
     """
     fig = fig or new_figure(2.5)
     people, looks = _people(cohort), _group_looks(cohort)
-    names = _covariates(cohort)
+    names, fewest = _covariates(cohort), SMALLEST if is_controlled(cohort) else 1
     panels = (["score"] if "score" in people else []) + names
     if not panels:
         raise ValueError("the cohort has neither a score nor covariates to draw")
     axes = fig.subplots(1, len(panels), squeeze=False, width_ratios=[1.9 if p == "score" else 1 for p in panels])[0]
     for panel, ax in zip(panels, axes, strict=True):
-        if panel == "score":
-            _draw_score(ax, people, looks)
+        shown = _large_groups(people, panel, looks, fewest)
+        known = people[people["group"].isin(list(shown))]
+        if not shown:
+            ax.set(title=pretty(panel).capitalize(), xticks=[], yticks=[], xlabel=f"groups of fewer than {fewest}")
+        elif panel == "score":
+            _draw_score(ax, known, shown, fewest)
         elif people[panel].nunique() > MANY_LEVELS:
-            _draw_distribution(ax, people, panel, looks)
+            _draw_distribution(ax, known, panel, shown, fewest)
         else:
-            _draw_shares(ax, people, panel, looks)
+            _draw_shares(ax, known, panel, shown)
     handles = [Patch(facecolor=look.color, hatch=look.hatch, edgecolor="white") for look in looks.values()]
     counts = people["group"].value_counts()
     fig.legend(handles, [f"{name} (n = {counts[name]})" for name in looks], loc="outside lower center", ncols=4)
-    return fig
+    return mask_small_counts(fig, cohort)
 
 
 def alt_cohort(cohort: xr.Dataset) -> str:
     """Say in words what :func:`plot_cohort` shows of this cohort."""
     people, looks = _people(cohort), _group_looks(cohort)
-    counts = people["group"].value_counts()
-    text = f"{len(people)} subjects: {join_words([f'{counts[name]} {name}' for name in looks])}."
-    if "score" in people:
-        means = people.groupby("group")["score"].mean()
-        text += f" Histogram of the score; its mean is {join_words([f'{number(means[n])} ({n})' for n in looks])}."
-    for name in _covariates(cohort):
-        if people[name].nunique() > MANY_LEVELS:
-            medians = people.groupby("group")[name].median()
-            listed = join_words([f"{number(medians[group])} ({group})" for group in looks])
-            text += f" Median {UNITS.get(name, pretty(name))}: {listed}."
+    counts, fewest = people["group"].value_counts(), SMALLEST if is_controlled(cohort) else 1
+    listed = [f"{counts[name]} {name}" if counts[name] >= fewest else f"fewer than {fewest} {name}" for name in looks]
+    text = f"{len(people)} subjects: {join_words(listed)}."
+    numeric = [name for name in _covariates(cohort) if people[name].nunique() > MANY_LEVELS]
+    for name in (["score"] if "score" in people else []) + numeric:
+        of_group = people.groupby("group")[name]
+        middle = of_group.mean() if name == "score" else of_group.median()
+        shown = _large_groups(people, name, looks, fewest)
+        listed = [f"{number(middle[group])} ({group})" for group in shown] or ["not shown of so few"]
+        means = "Histogram of the score; its mean is" if name == "score" else f"Median {UNITS.get(name, pretty(name))}:"
+        text += f" {means} {join_words(listed)}."
     return text
 
 
@@ -104,24 +117,55 @@ def _group_looks(cohort: xr.Dataset) -> dict[str, Look]:
     return class_looks(class_names(cohort)) | outside
 
 
-def _draw_score(ax: Axes, people: pd.DataFrame, looks: dict[str, Look]) -> None:
+def _large_groups(people: pd.DataFrame, name: str, looks: dict[str, Look], fewest: int) -> dict[str, Look]:
+    """Keep the groups of which enough people have a value, and enough of them every level that some of them have."""
+    if fewest == 1:
+        return looks
+    few_levels = people[name].nunique() <= MANY_LEVELS and name != "score"
+    counts = pd.crosstab(people["group"], people[name] if few_levels else people[name].notna().map({True: "known"}))
+    enough = ((counts == 0) | (counts >= fewest)).all(axis=1) & (counts.sum(axis=1) >= fewest)
+    return {group: look for group, look in looks.items() if enough.get(group, False)}
+
+
+def _wide_bins(people: pd.DataFrame, fewest: int) -> np.ndarray:
+    """Cut the score into as many bins as have, of every group, enough people or none; the ends tell nobody's score."""
+    score = people["score"].to_numpy(dtype=float)
+    ends = np.nanmin(score), np.nanmax(score)
+    edges = np.array(MaxNLocator(BINS).tick_values(*ends))
+    edges[[0, -1]] = np.array(MaxNLocator(5).tick_values(*ends))[[0, -1]]
+    groups = [score[(people["group"] == group) & ~np.isnan(score)] for group in people["group"].unique()]
+    below = np.array([np.histogram(of_group, edges)[0].cumsum() for of_group in groups])
+    below = np.column_stack([np.zeros(len(groups), int), below])
+    cuts: list[list[int]] = [[0]]  # the most cuts up to every edge; none if it cannot be one
+    for last in range(1, len(edges)):
+        inside = below[:, [last]] - below[:, :last]
+        allowed = ((inside == 0) | (inside >= fewest)).all(axis=0)
+        cuts.append(max(([*cuts[k], last] for k in np.flatnonzero(allowed) if cuts[k]), key=len, default=[]))
+    return edges[cuts[-1]]
+
+
+def _draw_score(ax: Axes, people: pd.DataFrame, looks: dict[str, Look], fewest: int) -> None:
     order = list(looks)
-    edges = np.histogram_bin_edges(people["score"].dropna(), bins=30)
+    edges = np.histogram_bin_edges(people["score"].dropna(), bins=BINS) if fewest == 1 else _wide_bins(people, fewest)
     sns.histplot(
         people, x="score", hue="group", hue_order=order, multiple="stack", bins=edges, alpha=1, linewidth=0.3,
         palette={name: look.color for name, look in looks.items()}, edgecolor="white", legend=False, ax=ax,
+        stat="count" if fewest == 1 else "frequency", common_norm=False,
     )  # fmt: skip
     for bars, name in zip(reversed(ax.containers), order, strict=True):  # seaborn stacks from the last hue up
         for bar in bars:
             bar.set_hatch(looks[name].hatch)
-    ax.set(title="Score", xlabel=UNITS["score"], ylabel="subjects")
+    ax.set(
+        title="Score", xlabel=UNITS["score"], ylabel="subjects" if fewest == 1 else "subjects per point of the score"
+    )
 
 
-def _draw_distribution(ax: Axes, people: pd.DataFrame, name: str, looks: dict[str, Look]) -> None:
+def _draw_distribution(ax: Axes, people: pd.DataFrame, name: str, looks: dict[str, Look], fewest: int) -> None:
+    hidden = {} if fewest == 1 else {"showfliers": False, "whis": (25, 75), "showcaps": False}
     sns.boxplot(
         people, x="group", y=name, order=list(looks), hue="group", hue_order=list(looks), legend=False, ax=ax,
         palette={group: look.color for group, look in looks.items()}, saturation=1, width=0.6, linewidth=0.7,
-        fliersize=1.5, linecolor=INK, medianprops={"color": "white", "linewidth": 1.6},
+        fliersize=1.5, linecolor=INK, medianprops={"color": "white", "linewidth": 1.6}, **hidden,
     )  # fmt: skip
     for box, look in zip(ax.patches, looks.values(), strict=True):
         box.set_hatch(look.hatch)

@@ -1,4 +1,9 @@
-"""Controlled data stay in: nothing that a book of such a cohort shows may point at a person."""
+"""Controlled data stay in: nothing that a book of such a cohort shows may point at a person.
+
+A chapter hides what is of one person, or counts few (:func:`is_controlled`, :func:`mask_small_counts`,
+:func:`average_people`); the search looks at what was made all the same. What counts people is said in
+:mod:`.small_counts`.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +12,33 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import xarray as xr
-from bs4 import BeautifulSoup, Tag
+from matplotlib.figure import Figure
 
-SMALLEST = 10  # people; a cell that counts fewer could be told who they are
+from gcamccl_core.report.shown_tables import ShownTable, tables_in_html, tables_in_text
+from gcamccl_core.report.small_counts import (
+    SMALLEST,
+    few_as,
+    few_by_name,
+    few_in_table,
+    few_in_words,
+    hide_small_counts,
+)
+
 SHORTEST = 4  # characters; a shorter id cannot be told from an ordinary number or word
 PERSON = re.compile(r"(subject|subject_[12]|participant|participant_id|person|iid|fid)", re.IGNORECASE)
-COUNT = re.compile(
-    r"(n|people|persons|participants|subjects|samples|n_(train|validation|test|subjects|people|samples)"
-    r"|number of (people|subjects))",
-    re.IGNORECASE,
+FOLDER = r"(?:[\w.-]*[A-Za-z_][\w.-]*/|\d[\w.-]*/[\w.-]*[A-Za-z_])"  # has a letter, unlike a fraction or a date
+ABSOLUTE = re.compile(
+    rf"file:/\S+|(?<![\w./<>~}}-])(?:/{FOLDER}|[A-Za-z]:\\)[^\s'\"<>)]*|(?<![\w./<>}}])~[\w-]*/[A-Za-z0-9_.][^\s'\"<>)]*"
 )
-WHOLE = re.compile(r"(\d+)(\.0+)?")
-ABSOLUTE = re.compile(r"file:/\S+|(?<![\w./<>~}-])(?:/[A-Za-z_][\w.-]*/|[A-Za-z]:\\)[^\s'\"<>)]*")
 TAG = re.compile(r"<[^>]*>")
+NOTE = re.compile(r"<!--(.*?)-->", re.DOTALL)  # in an SVG the words of which the paths below are drawn
+DRAWN = re.compile(r'\s(?:d|points|transform|style|x|y|x1|x2|y1|y2|width|height|viewBox|xlink:href)="[^"]*"')
+GLUED = "application/papermill.record/text/plain"
+
+Shown = TypeVar("Shown")
 
 
 class DisclosureError(ValueError):
@@ -45,14 +62,66 @@ class Disclosure:
 
 
 def is_controlled(cohort: xr.Dataset) -> bool:
-    """Tell whether a cohort's people may not be shown one by one: ``attrs["access"]`` is ``"controlled"``.
+    """Tell whether a cohort's people may not be shown one by one: unless ``attrs["access"]`` is ``"open"``.
+
+    Whatever does not say that it is open is controlled, as in the search (``workflow/controlled.py``); the simulated
+    cohorts and ABIDE say so.
 
     Examples
     --------
-    >>> is_controlled(xr.Dataset(attrs={"access": "open"}))
-    False
+    >>> is_controlled(xr.Dataset(attrs={"access": "open"})), is_controlled(xr.Dataset())
+    (False, True)
     """
-    return cohort.attrs.get("access") == "controlled"
+    return str(cohort.attrs.get("access", "")) != "open"
+
+
+def mask_small_counts(shown: Shown, data: xr.Dataset) -> Shown:
+    """Write "<10" for what counts fewer than ten people, if the cohort is controlled; else give back what was given.
+
+    Parameters
+    ----------
+    shown : DataFrame, dict, str, Figure, Axes, or tuple of these
+        What is about to be shown. By the rule of :mod:`.small_counts`, cells of a table, values of a dictionary, and
+        counts in words are hidden; of a figure, those in its words, in place.
+    data : xarray.Dataset
+        The cohort.
+
+    Returns
+    -------
+    same as shown
+        The same, or with "<10" in it.
+
+    Examples
+    --------
+    >>> mask_small_counts({"train": 28, "test": 6, "n_splits": 3}, xr.Dataset(attrs={"access": "controlled"}))
+    {'train': 28, 'test': '<10', 'n_splits': 3}
+    """
+    return hide_small_counts(shown) if is_controlled(data) else shown
+
+
+def average_people(figure: Figure, data: xr.Dataset) -> Figure:
+    """Draw the mean of people in place of a strip with a row for everyone, if the cohort is controlled.
+
+    Parameters
+    ----------
+    figure : Figure
+        Changed in place: its images whose vertical axis is called "subject".
+    data : xarray.Dataset
+        The cohort.
+
+    Returns
+    -------
+    Figure
+        The same.
+    """
+    for ax in figure.axes if is_controlled(data) else ():
+        if ax.get_ylabel() == "subject":
+            ax.set_ylabel("mean")
+            for image in ax.images:
+                rows = image.get_array()
+                assert rows is not None
+                image.set_data(rows.mean(axis=0, keepdims=True))
+    return figure
 
 
 def find_disclosures(
@@ -60,9 +129,10 @@ def find_disclosures(
 ) -> list[Disclosure]:
     """Search executed notebooks and figures for subjects, counts of few people, and places on a machine.
 
-    Looked at are sources, printed text, tables and the words of figures (alt text, captions, SVG). Not seen are the
-    pixels of a picture, and counts of people that are printed, or stand in a column that is not called after people: a
-    chapter leaves these out itself where :func:`is_controlled` says so.
+    Looked at are sources, printed text, tables (HTML, Markdown and printed), glued numbers, and the words of figures
+    (alt text, captions, SVG). What counts people is decided by the rule of :mod:`.small_counts`. Not seen are the
+    pixels of a picture, numbers in words ("four people"), and what can be computed from several numbers; a chapter
+    leaves these out itself where :func:`is_controlled` says so.
 
     Parameters
     ----------
@@ -71,31 +141,34 @@ def find_disclosures(
     figures : Path or None
         The folder of saved figures.
     subjects : iterable of str
-        Ids of the cohort. Those of fewer than four characters are looked for with ``sub-`` before them, and as the
-        first column of a table.
+        Ids of the cohort; zeros that they begin with may be missing, or more of them be there. Those of fewer than
+        four characters are looked for after ``sub-``, ``subject`` or ``participant``, and as the first column of a
+        table.
     smallest : int
-        Tables may not count fewer people than this, unless none.
+        Fewer people than this may not be counted, unless none.
 
     Returns
     -------
     list of Disclosure
         Empty if nothing was found.
     """
-    names = {str(name) for name in subjects}
-    ids = _pattern(names)
+    names = {_bare(str(name)) for name in subjects}
+    ids = _patterns(names)
     found: list[Disclosure] = []
     for path in notebooks:
         for number, cell in enumerate(json.loads(path.read_text())["cells"]):
-            where = f"{path.stem}, cell {number}"
-            found += _look(where, "".join(cell["source"]), ids, cell["cell_type"] == "code")
+            where, source = f"{path.stem}, cell {number}", "".join(cell["source"])
+            said = [*_names(source, ids), *(_places(source) if cell["cell_type"] == "code" else ())]
             for output in cell.get("outputs", []):
-                for text in _texts(output):
-                    found += _look(where, text, ids, True)
-                for html in _html(output):
-                    found += [Disclosure(where, what) for what in _tables(html, smallest, names)]
+                said += _in_output(output, smallest, names, ids)
+            found += [Disclosure(where, what) for what in said]
     for path in sorted(figures.glob("*")) if figures is not None and figures.is_dir() else ():
         if path.suffix in (".svg", ".json"):
-            found += _look(path.name, path.read_text(), ids, path.suffix == ".json")
+            text = DRAWN.sub("", path.read_text())
+            words = TAG.sub(" ", NOTE.sub(r"\1", text)) if path.suffix == ".svg" else text
+            said = [*_names(text, ids), *few_in_words(words, smallest)]
+            said += [*_places(text), *few_by_name(text, smallest)] if path.suffix == ".json" else []
+            found += [Disclosure(path.name, what) for what in said]
     return list(dict.fromkeys(found))
 
 
@@ -114,82 +187,71 @@ def refuse_disclosures(found: Sequence[Disclosure]) -> None:
         raise DisclosureError(f"controlled data would leave: {said}{more}")
 
 
-def _pattern(names: Iterable[str]) -> re.Pattern[str] | None:
-    """One expression for all ids as whole words, alone or after ``sub-``, the longest first."""
-    wanted = {f"sub-{name}" for name in names} | {name for name in names if len(name) >= SHORTEST}
-    listed = sorted(wanted, key=lambda name: (-len(name), name))
-    if not listed:
-        return None
-    return re.compile(rf"(?<![A-Za-z0-9])(?<!\d\.)({'|'.join(map(re.escape, listed))})(?![A-Za-z0-9])(?!\.\d)")
+def _bare(name: str) -> str:
+    """Take an id without ``sub-`` and without the zeros it begins with."""
+    return name.removeprefix("sub-").lstrip("0") or "0"
 
 
-def _look(where: str, text: str, ids: re.Pattern[str] | None, paths: bool) -> Iterator[Disclosure]:
-    """Subjects and, where asked, places in a text."""
-    for name in dict.fromkeys(ids.findall(text)) if ids else ():
-        yield Disclosure(where, f"names the subject {name}")
-    for place in dict.fromkeys(ABSOLUTE.findall(TAG.sub(" ", text))) if paths else ():
-        yield Disclosure(where, f"names the place {place}; give paths relative to the project")
+def _patterns(names: Collection[str]) -> list[re.Pattern[str]]:
+    """One expression for ids as whole words, another for those that are too short to stand alone."""
+    ends = r"(?:\.0+)?(?![A-Za-z0-9])(?!\.\d)"
+    long = [name for name in names if len(name) >= SHORTEST]
+    listed = {
+        size: "|".join(map(re.escape, sorted(of, key=len, reverse=True)))
+        for size, of in (("long", long), ("all", names))
+    }
+    alone = rf"(?<![A-Za-z0-9])(?<!\d\.)((?:sub-)?0*(?:{listed['long']})){ends}"
+    after = r"(?:(?:subjects?|participants?|iid)[-_=#:]{0,2} ?['\"]?|(?=sub))"
+    called = rf"(?<![A-Za-z]){after}((?:sub[-_ ]?)?0*(?:{listed['all']})){ends}"
+    return [re.compile(alone)] * bool(long) + [re.compile(called, re.IGNORECASE)] * bool(names)
 
 
-def _texts(output: Mapping) -> Iterator[str]:
-    """All words of an output: what was printed, its data but for pictures, and alt texts."""
-    parts = [output.get("text", ""), *output.get("traceback", [])]
-    parts += [value for kind, value in output.get("data", {}).items() if not kind.startswith("image/png")]
-    parts.append(json.dumps(output.get("metadata", {})))
-    for part in parts:
-        yield part if isinstance(part, str) else "".join(map(str, part)) if isinstance(part, list) else json.dumps(part)
+def _names(text: str, ids: Sequence[re.Pattern[str]]) -> Iterator[str]:
+    for name in dict.fromkeys(name for pattern in ids for name in pattern.findall(text)):
+        yield f"names the subject {name}"
 
 
-def _html(output: Mapping) -> Iterator[str]:
-    html = output.get("data", {}).get("text/html", "")
-    text = html if isinstance(html, str) else "".join(html)
-    if "<table" in text:
-        yield text
+def _places(text: str) -> Iterator[str]:
+    for place in dict.fromkeys(ABSOLUTE.findall(TAG.sub(" ", text))):
+        yield f"names the place {place}; give paths relative to the project"
 
 
-def _tables(html: str, smallest: int, subjects: Collection[str]) -> Iterator[str]:
-    """Say of tables what in them is of one person, or of few."""
-    for table in BeautifulSoup(html, "html.parser").find_all("table"):
-        head, body = _grid(table.find("thead")), _grid(table.find("tbody"))
-        columns = [[level for level in dict.fromkeys(levels) if level] for levels in zip(*head, strict=False)]
-        of_person = [level for levels in columns for level in levels if PERSON.fullmatch(level)]
-        first = [row[0] for row in body if row]
-        if not of_person and len(first) > 2 and len(set(first) & set(subjects)) > 2:
-            of_person = ["subject"]
-        if of_person:
-            yield f"has a table with a row for every {of_person[0]}"
-        few = []
-        for row in body:
-            counts_row = bool(row) and COUNT.fullmatch(row[0]) is not None
-            for levels, value in zip(columns, row, strict=False):
-                counted = counts_row or any(COUNT.fullmatch(level) for level in levels)
-                whole = WHOLE.fullmatch(value)
-                if counted and whole is not None and 0 < int(whole[1]) < smallest:
-                    few.append((row[0] if counts_row else " ".join(levels), value))
-        for name, value in dict.fromkeys(few):
-            yield f"counts {value} under '{name}', fewer than {smallest} people"
+def _in_output(
+    output: Mapping, smallest: int, subjects: Collection[str], ids: Sequence[re.Pattern[str]]
+) -> Iterator[str]:
+    """Say what in an output is of one person, of few, or of a place."""
+    texts = {kind: _text(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/png")}
+    texts["printed"] = _text(output.get("text", "")) + "\n".join(output.get("traceback", []))
+    about = json.dumps(output.get("metadata", {}))
+    for text in [*texts.values(), about]:
+        yield from _names(text, ids)
+        yield from _places(text)
+        yield from few_in_words(text, smallest)
+    tables = list(tables_in_html(texts.get("text/html", "")))
+    glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
+    if glued:
+        yield from few_as(glued, texts.get(GLUED, texts.get("text/plain", "")).strip("'\""), smallest)
+        return
+    for kind in ("printed", "text/markdown", *(() if tables else ("text/plain",))):
+        tables += tables_in_text(texts.get(kind, ""))
+        yield from few_by_name(texts.get(kind, ""), smallest)
+    yield from few_by_name(texts.get("application/json", ""), smallest)
+    for table in tables:
+        of_person = list(_of_person(table, subjects))
+        yield from of_person or few_in_table(table, smallest)
 
 
-def _grid(part: Tag | None) -> list[list[str]]:
-    """Lay out the cells of a table's head or body, those that span several rows or columns repeated."""
-    grid: list[list[str]] = []
-    pending: dict[tuple[int, int], str] = {}
-    for number, row in enumerate(part.find_all("tr") if part is not None else ()):
-        line: list[str] = []
-        for cell in [*row.find_all(["th", "td"]), None]:
-            while (number, len(line)) in pending:
-                line.append(pending[number, len(line)])
-            if cell is None:
-                break
-            text = cell.get_text(strip=True)
-            for _ in range(_span(cell, "colspan")):
-                for below in range(1, _span(cell, "rowspan")):
-                    pending[number + below, len(line)] = text
-                line.append(text)
-        grid.append(line)
-    return grid
+def _text(value: object) -> str:
+    return (
+        value if isinstance(value, str) else "".join(map(str, value)) if isinstance(value, list) else json.dumps(value)
+    )
 
 
-def _span(cell: Tag, name: str) -> int:
-    text = str(cell.get(name) or "1")
-    return int(text) if text.isdigit() else 1
+def _of_person(table: ShownTable, subjects: Collection[str]) -> Iterator[str]:
+    """Say of a table that it has a row for everyone."""
+    of_person = [level for levels in table.columns for level in levels if PERSON.fullmatch(level)]
+    first = {_bare(row[0].text) for row in table.rows if row}
+    if not of_person and len(first & set(subjects)) > 2:
+        of_person = ["subject"]
+    if of_person:
+        yield f"has a table with a row for every {of_person[0]}"
