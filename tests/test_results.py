@@ -62,7 +62,7 @@ def script(tmp_path, monkeypatch):
     module = load_script(tmp_path)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "hash_module", lambda name, *rooms: f"hash of {name}")
+    monkeypatch.setattr(results, "hash_module", lambda name, *rooms, without: f"hash of {name}")
     monkeypatch.setattr(results, "tables", lambda: dict.fromkeys(module.TABLES, module))
     return module
 
@@ -74,11 +74,11 @@ def test_a_table_is_current_until_its_script_the_core_or_its_parameters_change(s
     assert results.changes("jumps", script) is None
     monkeypatch.setitem(script.TABLES, "steps", {"n_splits": 4})
     assert results.changes("steps", script) == ["parameters"]
-    monkeypatch.setattr(results, "hash_module", lambda name, *rooms: f"another hash of {name}")
+    monkeypatch.setattr(results, "hash_module", lambda name, *rooms, without: f"another hash of {name}")
     assert results.changes("steps", script) == ["core", "parameters"]
     monkeypatch.undo()
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(results, "hash_module", lambda name, *rooms: f"hash of {name}")
+    monkeypatch.setattr(results, "hash_module", lambda name, *rooms, without: f"hash of {name}")
     explained = load_script(
         tmp_path, SCRIPT.replace("What it makes.", "Why.").replace("\ndef", "\n# how\ndef"), "explained"
     )
@@ -155,7 +155,7 @@ def test_a_table_whose_data_cannot_be_had_is_left_out_and_the_others_made(script
 def stale(script, monkeypatch):
     """A table of three splits, and a core that has changed since."""
     path = results.compute("steps", script)
-    monkeypatch.setattr(results, "hash_module", lambda name, *rooms: f"another hash of {name}")
+    monkeypatch.setattr(results, "hash_module", lambda name, *rooms, without: f"another hash of {name}")
     monkeypatch.setattr(results, "TRIED", 2)  # so that a row can be lost and others left
     assert results.changes("steps", script) == ["core"]
     return path
