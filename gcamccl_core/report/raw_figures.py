@@ -36,7 +36,7 @@ def plot_recovered(planted: np.ndarray, found: np.ndarray, ax: Axes | None = Non
     low, high = min(planted[edges].min(), found[edges].min()), max(planted[edges].max(), found[edges].max())
     ax.plot([low, high], [low, high], color=INK, linewidth=0.7, linestyle=":")
     ax.set(xlabel="correlation as planted", ylabel="correlation from the scan")
-    ax.text(0.98, 0.02, "darker: more connections", fontsize=SMALL, color=GREY, ha="right", transform=ax.transAxes)
+    ax.text(0.98, 0.02, "brighter: more connections", fontsize=SMALL, color=GREY, ha="right", transform=ax.transAxes)
     return ax
 
 
