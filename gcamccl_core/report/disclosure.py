@@ -184,7 +184,8 @@ def refuse_disclosures(found: Sequence[Disclosure]) -> None:
     if found:
         said = "; ".join(f"{each.where} {each.what}" for each in found[:20])
         more = f"; and {len(found) - 20} more" if len(found) > 20 else ""
-        raise DisclosureError(f"controlled data would leave: {said}{more}")
+        old = "a figure of an earlier run, which no chapter makes any more, can be deleted"
+        raise DisclosureError(f"controlled data would leave: {said}{more} ({old})")
 
 
 def _bare(name: str) -> str:
