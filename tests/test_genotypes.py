@@ -65,6 +65,32 @@ def test_every_filter_keeps_what_plink_1_9_keeps(real, rule, tmp_path):
     np.testing.assert_array_equal(ours.read(slice(0, 200)), _counting_alike(ours, theirs)[:, :200])
 
 
+@plink1
+@plink2
+def test_one_after_the_other_they_remove_what_plink_1_9_removes(real, tmp_path):
+    prefix, build = real
+    steps = json.loads(quality_control(prefix, tmp_path / "clean", build).attrs["quality_control"])
+    rules = [
+        ["--autosome"],
+        ["--hwe", "1e-5"],
+        ["--maf", "0.05"],
+        ["--indep-pairwise", "50", "5", "0.9"],
+        ["--geno", "0.1"],
+        ["--mind", "0.05"],
+    ]
+    before, theirs = prefix, []
+    for number, rule in enumerate(rules):
+        command = ["plink1.9", "--bfile", before, "--nonfounders", "--out", tmp_path / f"step_{number}"]
+        if rule[0] == "--indep-pairwise":
+            subprocess.run([*command, *rule], check=True, capture_output=True)
+            rule = ["--extract", tmp_path / f"step_{number}.prune.in"]
+        subprocess.run([*command, *rule, "--make-bed"], check=True, capture_output=True)
+        before = tmp_path / f"step_{number}"
+        files = open_fileset(before)
+        theirs.append((len(files.variants), len(files.samples)))
+    assert [(row["snps"], row["samples"]) for row in steps[2:]] == theirs
+
+
 def _counting_alike(ours, theirs):
     """plink 1.9 counts the rarer allele, ours the one that was counted before."""
     values = theirs.read()

@@ -438,14 +438,14 @@ HOSTILE = [
         change_cohort(lambda c: c.assign(fc=c["fc"] * (c["roi_i"] != c["roi_i"][0]))),
         cohort,
         CohortError,
-        "fc",
+        "view 'fc' has asymmetric images",
     ),
     Hostile(
         "subjects twice",
         change_cohort(lambda c: c.assign_coords(subject=["x"] * c.sizes["subject"])),
         cohort,
         CohortError,
-        "x",
+        "subject.* x",
     ),
 ]
 
