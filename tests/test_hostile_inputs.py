@@ -445,7 +445,7 @@ HOSTILE = [
         change_cohort(lambda c: c.assign_coords(subject=["x"] * c.sizes["subject"])),
         cohort,
         CohortError,
-        "subject.* x",
+        "subject ids occur more than once: x",
     ),
 ]
 
