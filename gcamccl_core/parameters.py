@@ -64,6 +64,7 @@ CATALOGUE: dict[str, Parameter] = {
     "label": Parameter(str, "what to tell apart", tuple(name for names in LABELS.values() for name in names)),
     "seed": Parameter(int, "another seed, another simulated cohort, split and start", bounds=(0, 2**32 - 1)),
     "n_splits": Parameter(int, "how many random splits to train on", bounds=(1, 10_000)),
+    "n_starts": Parameter(int, "how many first weights to train from on every split", bounds=(1, 1000)),
     "recipe": Parameter(str, "how to train: minutes, or as Table II of the paper", ("demo", "paper")),
     "epochs": Parameter(int, "passes through the training part; 0 leaves it to the recipe", bounds=(0, 100_000)),
     "split_scheme": Parameter(
@@ -77,6 +78,7 @@ CATALOGUE: dict[str, Parameter] = {
     "run_folder": Parameter(str, "where models, maps and figures are kept"),
     "method": Parameter(str, "which activation map to select from", METHODS),
     "threshold": Parameter(float, "share of a subject's maximum that a value must exceed", bounds=(0.0, 0.999)),
+    "panel_size": Parameter(int, "genes that could have been selected, at most", bounds=(58, 30_000)),
     "frequency": Parameter(float, "share of the subjects that must keep a feature", bounds=(0.0, 0.999)),
 }
 

@@ -12,6 +12,7 @@ from gcamccl_core.data.filesets import open_fileset
 from gcamccl_core.data.raw_study import read_people, read_raw_study
 from gcamccl_core.provenance import resolve
 from gcamccl_core.report.disclosure import find_disclosures, refuse_disclosures
+from gcamccl_core.report.page_files import TABLES, VIEWS
 from workflow.profile import Profile, declared, notebook_names, parameters_for
 
 
@@ -63,4 +64,6 @@ def refuse_to_disclose(profile: Profile, executed: list[Path]) -> None:
             subjects |= set(found)
             theirs.append(path)  # a chapter that is about open data, or the practice study, may count its people
     if subjects:
-        refuse_disclosures(find_disclosures(theirs, profile.run_folder / "figures", subjects))
+        run = profile.run_folder
+        found = find_disclosures(theirs, run / "figures", subjects, tables=run / TABLES, views=run / VIEWS)
+        refuse_disclosures(found)

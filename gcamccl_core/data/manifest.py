@@ -125,6 +125,21 @@ def region_table() -> pd.DataFrame:
     return pd.read_csv(manifest_folder() / "power264_regions.csv")
 
 
+def region_abbreviations() -> dict[str, str]:
+    """Abbreviations of Table IX, by the names that regions have in the region table.
+
+    The paper's "Parahippocampa Gyrus" is listed as Parahippocampal Gyrus. Sub-Gyral, white matter below a gyrus, is no
+    region of the table: what the paper's atlas calls so lies here in the nearest gyrus.
+
+    Examples
+    --------
+    >>> region_abbreviations()["Inferior Occipital Gyrus"]
+    'Inf_Occi'
+    """
+    table = pd.read_csv(manifest_folder() / "paper_table9.csv")
+    return dict(zip(table["region"], table["abbreviation"], strict=True))
+
+
 def _look_up(name: str) -> ExternalFile:
     files = read_manifest()
     if name not in files:

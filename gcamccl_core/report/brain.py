@@ -1,7 +1,8 @@
-"""Figures 5 and 6: the selected connections of every class, on a circle of regions and on the glass brain."""
+"""Figure 6: the strongest connections of every class on the glass brain, axial, coronal and sagittal."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -10,118 +11,58 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from mne_connectivity.viz import plot_connectivity_circle
+from matplotlib.patheffects import withStroke
 from nilearn.plotting import plot_connectome, plot_glass_brain
 
 from gcamccl_core.data.cohort import class_names
 from gcamccl_core.report.connections import (
     EDGE_COLORS,
     LOBE_COLORS,
-    arrange_ends,
+    Hubs,
+    Network,
+    counted,
     draw_key,
+    drawn_connections,
     ends_of,
     how_many,
+    join_network,
     lobe_of,
     lobes_present,
+    say_colours,
+    say_hubs,
     strongest,
+    varying_weight,
     weight_scale,
 )
 from gcamccl_core.report.labels import join_words, shorten_region, spread_apart
 from gcamccl_core.report.style import GREY, INK, PAGE_WIDTH, SMALL, house_style
 
 PROJECTIONS = {"z": "axial", "y": "coronal", "x": "sagittal"}
-CELL = 2.65  # inches: the height of one circle with its labels
-RADIUS = 0.74  # inches
-LABELS = 2.1  # inches: the height of a column of labels
-ROW = 2.15  # inches: the height of one class's brains
+PLANES = {"z": (0, 1), "y": (0, 2), "x": (1, 2)}  # of x, y and z, the ones across and up
+PANELS = {"z": (0.06, 1.84), "y": (1.94, 2.16), "x": (4.17, 2.8)}  # inches: left border and width, with room for names
+ROW, BRAIN = 1.98, 1.55  # inches: the height of one class with its title, and of its brains
 
 
 @house_style()
-def plot_circle(selected: pd.DataFrame, cohort: xr.Dataset, weight: str = "frequency", top: int = 300) -> Figure:
-    """Draw Figure 5: the connections of every class on a circle whose arcs are as long as a region has connections.
-
-    Each connection ends at a place of its own, so an arc's length counts ends; white lines divide a region's ROIs.
-
-    Parameters
-    ----------
-    selected : pandas.DataFrame
-        As :func:`.select_biomarkers` makes it, one row per class and connection; rows without ``roi_i`` are left out.
-    cohort : xarray.Dataset
-        Names the classes; with ``roi_lobe``, arcs are ordered and coloured by lobe.
-    weight : str
-        Column that colours the connections, on one scale for all classes.
-    top : int
-        Only the most frequent, then highest, connections of a class are drawn; the title says how many.
-
-    Returns
-    -------
-    Figure
-        One circle per class; where nothing was selected it is empty and says so.
-
-    Examples
-    --------
-    >>> from gcamccl_core.data.simulation import simulate_cohort
-    >>> cohort = simulate_cohort(n_subjects=40, progress=False)
-    >>> rois = cohort["roi"].to_numpy()
-    >>> edge = {"target_class": "high", "roi_i": rois[0], "roi_j": rois[1], "region_i": "Cuneus", "region_j": "Insula"}
-    >>> selected = pd.DataFrame([edge | {"frequency": 0.8, "mean_value": 0.1}])
-    >>> [text.get_text() for text in plot_circle(selected, cohort).texts]
-    ['low: no connection was selected', 'high: 1 connection']
-    """
-    classes = class_names(cohort)
-    columns = min(2, len(classes))
-    rows = -(-len(classes) // columns)
-    fig = Figure(figsize=(PAGE_WIDTH, rows * CELL + 0.7))
-    width, height = fig.get_size_inches()
-    norm = weight_scale(selected, weight)
-    lobes = lobe_of(cohort)
-    for place, name in enumerate(classes):
-        row, column = divmod(place, columns)
-        left = width / columns * (column + 0.5) - RADIUS
-        bottom = height - CELL * (row + 0.5) - RADIUS - 0.12
-        position = (left / width, bottom / height, 2 * RADIUS / width, 2 * RADIUS / height)
-        ax = fig.add_axes(position, projection="polar")
-        edges, total = strongest(selected, name, top)
-        _draw_circle(ax, edges, lobes, weight, norm)
-        title = name + how_many(edges, total)
-        fig.text(
-            (left + RADIUS) / width, (bottom + RADIUS + LABELS / 2 + 0.15) / height, title, ha="center", weight="bold"
-        )
-    if norm is not None:
-        draw_key(fig, weight, norm, lobes_present(selected, lobes))
-    return fig
-
-
-def alt_circle(selected: pd.DataFrame, cohort: xr.Dataset) -> str:
-    """Say in words what :func:`plot_circle` shows of these connections."""
-    parts = []
-    for name in class_names(cohort):
-        edges, total = strongest(selected, name, len(selected))
-        if not total:
-            parts.append(f"Class {name}: no connection selected")
-            continue
-        counts = ends_of(edges)["region"].value_counts()
-        first = [f"{region} ({count})" for region, count in counts.head(3).items()]
-        parts.append(
-            f"Class {name}: {total} connection{'s' if total > 1 else ''} among {len(counts)} regions; "
-            f"longest arcs, by ends: {join_words(first)}"
-        )
-    return f"Circle of regions for every class, arcs as long as a region has connections. {'. '.join(parts)}."
-
-
-@house_style()
-def plot_brain(selected: pd.DataFrame, cohort: xr.Dataset, weight: str = "frequency", top: int = 100) -> Figure:
+def plot_brain(
+    selected: pd.DataFrame,
+    cohort: xr.Dataset,
+    weight: str | None = None,
+    top: int = 100,
+    hubs: Hubs | None = None,
+) -> Figure:
     """Draw Figure 6: the strongest connections of every class on the glass brain, axial, coronal and sagittal.
 
     Parameters
     ----------
     selected, weight
-        As for :func:`plot_circle`.
+        As for :func:`.plot_circle`.
     cohort : xarray.Dataset
-        Has ``roi_x``, ``roi_y``, ``roi_z`` in MNI millimetres.
+        Has ``roi_x``, ``roi_y``, ``roi_z`` in MNI millimetres; with ``roi_lobe``, ROIs are coloured by lobe.
     top : int
         Only the most frequent, then highest, connections of a class are drawn; the title says how many.
+    hubs : mapping of str to names of regions, optional
+        By class, the regions to name, each at its ROI with most connections drawn.
 
     Returns
     -------
@@ -133,108 +74,179 @@ def plot_brain(selected: pd.DataFrame, cohort: xr.Dataset, weight: str = "freque
     ------
     ValueError
         If the cohort has no coordinates of its regions.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort = simulate_cohort(n_subjects=40, progress=False)
+    >>> rois = cohort["roi"].to_numpy()
+    >>> edge = {"target_class": "high", "roi_i": rois[0], "roi_j": rois[1], "region_i": "Cuneus", "region_j": "Insula"}
+    >>> selected = pd.DataFrame([edge | {"frequency": 0.8, "mean_value": 0.1}])
+    >>> [text.get_text() for text in plot_brain(selected, cohort).texts]
+    ['low: no connection was selected', 'high: 1 connection']
     """
-    lacking = [f"roi_{axis}" for axis in "xyz" if f"roi_{axis}" not in cohort]
-    if lacking:
-        raise ValueError(f"the cohort has no {join_words(lacking)}; add the regions' MNI coordinates in mm along 'roi'")
-    classes = class_names(cohort)
-    fig = Figure(figsize=(PAGE_WIDTH, ROW * len(classes) + 0.7))
+    check_coordinates(cohort)
+    classes, hubs = class_names(cohort), hubs or {}
+    fig = Figure(figsize=(PAGE_WIDTH, ROW * len(classes) + 0.65))
     height = fig.get_size_inches()[1]
-    norm, lobes = weight_scale(selected, weight), lobe_of(cohort)
+    drawn = drawn_connections(selected, classes, top)
+    weight = varying_weight(drawn, weight)
+    norm = weight_scale(drawn, weight)
     for row, name in enumerate(classes):
         edges, total = strongest(selected, name, top)
         bottom = height - ROW * (row + 1)
-        for column, (axis, label) in enumerate(PROJECTIONS.items()):
-            ax = fig.add_axes((0.02 + column * 0.325, bottom / height, 0.31, 1.68 / height))
-            _draw_projection(fig, ax, axis, edges, cohort, weight, norm, lobes)
+        for axis, label in PROJECTIONS.items():
+            left, width = (inches / PAGE_WIDTH for inches in PANELS[axis])
+            ax = fig.add_axes((left, (bottom + 0.04) / height, width, BRAIN / height))
+            draw_projection(ax, axis, edges, cohort, weight, norm, hubs.get(name, ()))
             if row == 0:
                 ax.set_title(label, loc="center", fontsize=8, weight="normal", pad=0)
-        fig.text(0.02, (bottom + ROW - 0.18) / height, name + how_many(edges, total), weight="bold")
-    if norm is not None:
-        draw_key(fig, weight, norm, lobes_present(selected, lobes))
+        fig.text(0.02, (bottom + ROW - 0.14) / height, name + how_many(edges, total), weight="bold")
+    draw_key(fig, drawn, weight, lobes_present(drawn, lobe_of(cohort)))
     return fig
 
 
-def alt_brain(selected: pd.DataFrame, cohort: xr.Dataset, top: int = 100) -> str:
-    """Say in words what :func:`plot_brain` shows of these connections."""
-    parts = []
-    for name in class_names(cohort):
-        edges, total = strongest(selected, name, top)
-        if not total:
-            parts.append(f"Class {name}: no connection selected")
-            continue
-        hubs = pd.concat([edges["roi_i"], edges["roi_j"]]).value_counts()
-        drawn = f"{len(edges)} of {total} connections" if len(edges) < total else f"{total} connections"
-        parts.append(f"Class {name}: {drawn} among {len(hubs)} ROIs, most at {hubs.index[0]} ({hubs.iloc[0]})")
-    return f"Selected connections on the glass brain, axial, coronal and sagittal. {'. '.join(parts)}."
+def alt_brain(
+    selected: pd.DataFrame,
+    cohort: xr.Dataset,
+    weight: str | None = None,
+    top: int = 100,
+    hubs: Hubs | None = None,
+) -> str:
+    """Say in words what :func:`plot_brain` shows, given the same."""
+    classes = class_names(cohort)
+    parts = [say_class(selected, name, top, (hubs or {}).get(name, ())) for name in classes]
+    drawn = drawn_connections(selected, classes, top)
+    colours = say_colours(drawn, varying_weight(drawn, weight))
+    return f"Selected connections on the glass brain, axial, coronal and sagittal. {'. '.join(parts)}.{colours}"
 
 
-def _draw_circle(ax: Any, edges: pd.DataFrame, lobes: dict[str, str], weight: str, norm: Normalize | None) -> None:
-    if edges.empty or norm is None:
-        ax.set(xticks=[], yticks=[], ylim=(0, 1))
-        ax.spines["polar"].set(color=GREY, linestyle=":")
-        ax.text(0, 0, "no connection was selected", ha="center", va="center", color=INK)
-        return
-    ends = arrange_ends(edges, lobes)
-    places = ends.reset_index().pivot_table(index="edge", values="index", aggfunc=["min", "max"]).to_numpy()
-    plot_connectivity_circle(
-        edges[weight].to_numpy(dtype=float), [""] * len(ends), indices=(places[:, 0], places[:, 1]),
-        node_angles=ends["angle"].to_numpy(), node_width=float(ends["step"].iloc[0]), node_linewidth=0,
-        node_colors=[LOBE_COLORS.get(lobe, GREY) for lobe in ends["lobe"]], node_edgecolor="none", facecolor="white",
-        textcolor=INK, colormap=EDGE_COLORS, vmin=norm.vmin, vmax=norm.vmax, colorbar=False, padding=0, ax=ax,
-        linewidth=float(np.clip(40 / len(edges), 0.45, 1.6)), interactive=False, show=False,
-    )  # fmt: skip
-    for previous, (_, end) in zip(ends["roi"], ends.iloc[1:].iterrows(), strict=False):
-        if end["roi"] != previous:
-            border = np.deg2rad(end["angle"] + end["step"] / 2)
-            ax.plot([border, border], [9, 10], color="white", linewidth=0.5)
-    _label_arcs(ax, ends)
+def say_class(selected: pd.DataFrame, target_class: str, top: int, hubs: Collection[str] = ()) -> str:
+    """Say how many connections of a class are drawn, the ROI with most of them, and which hubs are named."""
+    edges, total = strongest(selected, target_class, top)
+    if not total:
+        return f"Class {target_class}: no connection selected"
+    counts = pd.concat([edges["roi_i"], edges["roi_j"]]).value_counts()
+    most = f"{counts.index[0]} ({counts.iloc[0]})"
+    named = say_hubs(edges, hubs).replace("marked by a star as", "named as")
+    return f"Class {target_class}: {counted(edges, total)} among {len(counts)} ROIs, most at {most}{named}"
 
 
-def _label_arcs(ax: Axes, ends: pd.DataFrame) -> None:
-    """Name the regions in a column at either side, with leaders; the smallest stay unnamed where there is no room."""
-    middles = ends.groupby("region", sort=False)["angle"].agg(["mean", "size"])
-    line = 1.12 * SMALL / 72 / (2 * RADIUS)  # height of a line, in shares of the circle's box
-    reach = LABELS / (4 * RADIUS)
-    room = int(2 * reach / line) + 1
-    angle = np.deg2rad(middles["mean"])
-    middles = middles.assign(x=np.cos(angle), y=np.sin(angle))
-    for side, half in ((1, middles[middles["x"] >= 0]), (-1, middles[middles["x"] < 0])):
-        named = half.nlargest(room, "size").sort_values("y")
-        heights = spread_apart(0.5 + 0.5 * named["y"].to_numpy(), line, low=0.5 - reach, high=0.5 + reach)
-        for (region, arc), height in zip(named.iterrows(), heights, strict=True):
-            inner, elbow, end = 0.5 + 0.5 * arc["x"], 0.5 + side * 0.55, 0.5 + side * 0.59
-            leader = ([inner, elbow, end], [0.5 + 0.5 * arc["y"], height, height])
-            ax.add_artist(Line2D(*leader, transform=ax.transAxes, color=GREY, linewidth=0.5, clip_on=False))
-            ax.text(
-                end + side * 0.01, height, shorten_region(str(region), 18), transform=ax.transAxes, fontsize=SMALL,
-                ha="left" if side > 0 else "right", va="center",
-            )  # fmt: skip
+def check_coordinates(cohort: xr.Dataset) -> None:
+    """Refuse a cohort that does not say where its regions are."""
+    lacking = [f"roi_{axis}" for axis in "xyz" if f"roi_{axis}" not in cohort]
+    if lacking:
+        raise ValueError(f"the cohort has no {join_words(lacking)}; add the regions' MNI coordinates in mm along 'roi'")
 
 
-def _draw_projection(
-    fig: Figure,
+def draw_projection(
     ax: Axes,
     axis: str,
     edges: pd.DataFrame,
     cohort: xr.Dataset,
-    weight: str,
-    norm: Normalize | None,
-    lobes: dict[str, str],
-) -> None:
+    weight: str = "frequency",
+    norm: Normalize | None = None,
+    hubs: Collection[str] = (),
+) -> Axes:
+    """Draw the connections of one class on one projection of the glass brain.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    axis : {"z", "y", "x"}
+        Axial, coronal or sagittal.
+    edges : pandas.DataFrame
+        One row per connection: ``roi_i``, ``roi_j``, ``region_i``, ``region_j`` and the weight.
+    cohort : xarray.Dataset
+        Where the ROIs are, and in which lobe.
+    weight : str
+        Column that colours the connections; strong ones are drawn wider and above weak ones.
+    norm : Normalize, optional
+        Scale of the weight; from these connections if not given.
+    hubs : names of regions
+        The ones to name, each at its ROI with most connections.
+
+    Returns
+    -------
+    Axes
+        Those inside ``ax`` that hold the brain, in MNI millimetres.
+
+    Examples
+    --------
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort = simulate_cohort(n_subjects=40, progress=False)
+    >>> first, second = cohort["roi"].to_numpy()[:2]
+    >>> edge = {"roi_i": first, "roi_j": second, "region_i": "Cuneus", "region_j": "Insula", "frequency": 0.8}
+    >>> brain = draw_projection(Figure().subplots(), "z", pd.DataFrame([edge]), cohort, hubs=["Insula"])
+    >>> len(brain.lines), [text.get_text() for text in brain.texts if text.get_text() == "Insula"]
+    (1, ['Insula'])
+    """
+    norm = norm or weight_scale(edges, weight)
+    figure: Any = ax.get_figure(root=True)
     if edges.empty or norm is None:
-        display = plot_glass_brain(None, display_mode=axis, figure=fig, axes=ax, annotate=False)
+        display = plot_glass_brain(None, display_mode=axis, figure=figure, axes=ax, annotate=False)
+        brain = display.axes[axis].ax
     else:
-        rois = list(dict.fromkeys([*edges["roi_i"], *edges["roi_j"]]))
-        places = np.column_stack([cohort[f"roi_{each}"].sel(roi=rois).to_numpy() for each in "xyz"]).astype(float)
-        adjacency = np.zeros((len(rois), len(rois)))
-        first, second = ([rois.index(roi) for roi in edges[column]] for column in ("roi_i", "roi_j"))
-        adjacency[first, second] = adjacency[second, first] = edges[weight].to_numpy(dtype=float)
+        network = join_network(edges, cohort, weight)
+        lobes = lobe_of(cohort)
         display = plot_connectome(
-            adjacency, places, display_mode=axis, figure=fig, axes=ax, colorbar=False, annotate=False, alpha=0.5,
-            node_color=[LOBE_COLORS.get(lobes[roi], GREY) for roi in rois], node_kwargs={"linewidths": 0},
-            node_size=4 + 5 * (adjacency != 0).sum(axis=0), edge_kwargs={"linewidth": 0.7}, edge_cmap=EDGE_COLORS,
+            network.weights, network.places, display_mode=axis, figure=figure, axes=ax, colorbar=False,
+            annotate=False, alpha=0.35, node_color=[LOBE_COLORS.get(lobes[roi], GREY) for roi in network.rois],
+            node_kwargs={"linewidths": 0.3, "edgecolors": "white", "zorder": 30},
+            node_size=9 + 2 * network.degrees, edge_cmap=EDGE_COLORS,
             edge_vmin=norm.vmin, edge_vmax=norm.vmax,
         )  # fmt: skip
+        brain = display.axes[axis].ax
+        _thin_lines(brain, network, norm)
+        _name_hubs(ax, brain, axis, edges, network, hubs)
     if axis != "x":
         display.annotate(size=7)
+    return brain
+
+
+def _thin_lines(brain: Axes, network: Network, norm: Normalize) -> None:
+    """Draw weak connections thinner and more transparent, all of them the thinner the more there are."""
+    weights = np.sort(network.weights[np.tril_indices(len(network.rois), -1)])
+    lines = sorted(brain.lines, key=lambda line: line.get_zorder())  # nilearn puts strong connections above weak ones
+    shares = np.asarray(norm(weights[len(weights) - len(lines) :]), dtype=float)
+    widest, faintest = np.clip(9 / np.sqrt(len(lines)), 0.6, 1.6), np.clip(12 / len(lines) + 0.25, 0.35, 0.9)
+    for line, share in zip(lines, shares, strict=True):
+        line.set(linewidth=widest * (0.5 + 0.5 * share), alpha=faintest + (0.9 - faintest) * share)
+
+
+def _name_hubs(ax: Axes, brain: Axes, axis: str, edges: pd.DataFrame, network: Network, hubs: Collection[str]) -> None:
+    """Write the names of hubs beside the brain, at the nearer side and apart, with leaders to their ROIs."""
+    largest = largest_rois(edges, network, hubs)
+    if not largest:
+        return
+    figure: Any = ax.get_figure(root=True)
+    figure.draw_without_rendering()  # to learn where the brain will be
+    line = 1.2 * SMALL / 72 * figure.dpi / ax.get_window_extent().height
+    across, up = PLANES[axis]
+    middle = sum(brain.get_xlim()) / 2
+    for side in (0, 1):
+        places = {region: network.places[roi][[across, up]] for region, roi in largest.items()}
+        of_side = {region: place for region, place in places.items() if (place[0] >= middle) == bool(side)}
+        of_side = dict(sorted(of_side.items(), key=lambda item: item[1][1]))
+        shares = [ax.transAxes.inverted().transform(brain.transData.transform(place))[1] for place in of_side.values()]
+        for (region, place), height in zip(of_side.items(), spread_apart(shares, line, 0.04, 0.96), strict=True):
+            brain.annotate(
+                shorten_region(region, 18, narrow=True), place, ((0.02, 0.97)[side], height), textcoords=ax.transAxes,
+                fontsize=SMALL, weight="bold", ha="right" if side else "left", va="center", color=INK, zorder=50,
+                path_effects=[withStroke(linewidth=1.6, foreground="white")], annotation_clip=False,
+                arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0, "zorder": 45,
+                            "relpos": (0.0 if side else 1.0, 0.5)},
+            )  # fmt: skip
+
+
+def largest_rois(edges: pd.DataFrame, network: Network, hubs: Collection[str]) -> dict[str, int]:
+    """Find for every hub that has a connection the number of its ROI with most of them."""
+    ends = ends_of(edges)
+    region_of = dict(zip(ends["roi"], ends["region"], strict=True))
+    largest: dict[str, int] = {}
+    for roi in np.argsort(-network.degrees, kind="stable"):
+        region = region_of[network.rois[roi]]
+        if region in hubs:
+            largest.setdefault(region, int(roi))
+    return largest

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
-from gcamccl_core.report.shown_tables import ShownTable, tables_in_html, tables_in_text
+from gcamccl_core.report.shown_tables import ShownTable, table_of, tables_in_html, tables_in_text
 from gcamccl_core.report.small_counts import (
     SMALLEST,
     few_as,
@@ -34,6 +35,7 @@ ABSOLUTE = re.compile(
     rf"file:/\S+|(?<![\w./<>~}}-])(?:/{FOLDER}|[A-Za-z]:\\)[^\s'\"<>)]*|(?<![\w./<>}}])~[\w-]*/[A-Za-z0-9_.][^\s'\"<>)]*"
 )
 TAG = re.compile(r"<[^>]*>")
+SCRIPT = re.compile(r"<(script|style)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
 NOTE = re.compile(r"<!--(.*?)-->", re.DOTALL)  # in an SVG the words of which the paths below are drawn
 DRAWN = re.compile(r'\s(?:d|points|transform|style|x|y|x1|x2|y1|y2|width|height|viewBox|xlink:href)="[^"]*"')
 GLUED = "application/papermill.record/text/plain"
@@ -125,14 +127,19 @@ def average_people(figure: Figure, data: xr.Dataset) -> Figure:
 
 
 def find_disclosures(
-    notebooks: Sequence[Path], figures: Path | None, subjects: Iterable[str], smallest: int = SMALLEST
+    notebooks: Sequence[Path],
+    figures: Path | None,
+    subjects: Iterable[str],
+    smallest: int = SMALLEST,
+    tables: Path | None = None,
+    views: Path | None = None,
 ) -> list[Disclosure]:
-    """Search executed notebooks and figures for subjects, counts of few people, and places on a machine.
+    """Search executed notebooks, figures and the files of a page for subjects, counts of few people, and places.
 
-    Looked at are sources, printed text, tables (HTML, Markdown and printed), glued numbers, and the words of figures
-    (alt text, captions, SVG). What counts people is decided by the rule of :mod:`.small_counts`. Not seen are the
-    pixels of a picture, numbers in words ("four people"), and what can be computed from several numbers; a chapter
-    leaves these out itself where :func:`is_controlled` says so.
+    Looked at are sources, printed text, tables (HTML, Markdown, printed and CSV), glued numbers, and the words of
+    figures (alt text, captions, SVG) and of views to turn, without their scripts. What counts people is decided by the
+    rule of :mod:`.small_counts`. Not seen are the pixels of a picture, numbers in words ("four people"), and what can
+    be computed from several numbers; a chapter leaves these out itself where :func:`is_controlled` says so.
 
     Parameters
     ----------
@@ -146,6 +153,8 @@ def find_disclosures(
         table.
     smallest : int
         Fewer people than this may not be counted, unless none.
+    tables, views : Path or None
+        The folders of tables to download and of views to turn.
 
     Returns
     -------
@@ -169,6 +178,18 @@ def find_disclosures(
             said = [*_names(text, ids), *few_in_words(words, smallest)]
             said += [*_places(text), *few_by_name(text, smallest)] if path.suffix == ".json" else []
             found += [Disclosure(path.name, what) for what in said]
+    for path in sorted(tables.glob("*.csv")) if tables is not None else ():
+        shown = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=0)
+        said = [
+            *_names(path.read_text(), ids),
+            *_places(path.read_text()),
+            *_in_table(table_of(shown), smallest, names),
+        ]
+        found += [Disclosure(path.name, what) for what in said]
+    for path in sorted(views.glob("*.html")) if views is not None else ():
+        words = TAG.sub(" ", SCRIPT.sub("", path.read_text()))
+        said = [*_names(words, ids), *_places(words), *few_in_words(words, smallest)]
+        found += [Disclosure(path.name, what) for what in said]
     return list(dict.fromkeys(found))
 
 
@@ -238,8 +259,11 @@ def _in_output(
         yield from few_by_name(texts.get(kind, ""), smallest)
     yield from few_by_name(texts.get("application/json", ""), smallest)
     for table in tables:
-        of_person = list(_of_person(table, subjects))
-        yield from of_person or few_in_table(table, smallest)
+        yield from _in_table(table, smallest, subjects)
+
+
+def _in_table(table: ShownTable, smallest: int, subjects: Collection[str]) -> Iterator[str]:
+    yield from list(_of_person(table, subjects)) or few_in_table(table, smallest)
 
 
 def _text(value: object) -> str:

@@ -9,6 +9,16 @@ from scipy.optimize import isotonic_regression
 
 _DIRECTIONS = {"Superior": "Sup.", "Inferior": "Inf.", "Middle": "Mid.", "Medial": "Med."}
 _DIRECTIONS |= {"Anterior": "Ant.", "Posterior": "Post."}
+_SHORT = {  # words of regions where there is little room, cut as the paper's Table IX cuts them
+    "Frontal": "Front.",
+    "Temporal": "Temp.",
+    "Parietal": "Pariet.",
+    "Occipital": "Occip.",
+    "Cingulate": "Cing.",
+    "Paracentral": "Paracent.",
+    "Parahippocampal": "Parahipp.",
+    "Supramarginal": "Supramarg.",
+}
 
 
 def spread_apart(positions: Sequence[float] | np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
@@ -42,15 +52,63 @@ def spread_apart(positions: Sequence[float] | np.ndarray, gap: float, low: float
     return np.clip(fitted, low, high - offsets[-1]) + offsets
 
 
-def shorten_region(name: str, limit: int = 24) -> str:
+def spread_around(angles: Sequence[float] | np.ndarray, gap: float) -> np.ndarray:
+    """Move angles as little as possible so that neighbours on the circle are a gap apart.
+
+    Parameters
+    ----------
+    angles : array of shape (n,)
+        Degrees, in any order.
+    gap : float
+        Least distance of neighbours; smaller if n of them would not fit around the circle.
+
+    Returns
+    -------
+    array of shape (n,)
+        Degrees, each by its own angle, in the same order around the circle, which is cut where it is emptiest.
+
+    Examples
+    --------
+    >>> spread_around([0, 0, 180], gap=20).tolist()
+    [-10.0, 10.0, -180.0]
+    """
+    turned = np.asarray(angles, dtype=float) % 360
+    if len(turned) < 2:
+        return turned
+    order = np.argsort(turned, kind="stable")
+    ascending = turned[order]
+    steps = np.diff(ascending, append=ascending[0] + 360)
+    widest = int(steps.argmax())
+    around = np.concatenate([ascending[widest + 1 :] - 360, ascending[: widest + 1]])
+    gap = min(gap, 360 / len(around))
+    low = around[0] - steps[widest] / 2 + gap / 2
+    spread = np.empty(len(around))
+    spread[np.roll(order, -widest - 1)] = spread_apart(around, gap, low=low, high=low + 360 - gap)
+    return spread
+
+
+def shorten_region(name: str, limit: int = 24, narrow: bool = False) -> str:
     """Name of a region without the words that only say what kind of region it is, directions shortened.
+
+    Parameters
+    ----------
+    name : str
+        Words divided by spaces or underscores.
+    limit : int
+        Most characters; what is longer ends in "…".
+    narrow : bool
+        Whether to cut the longest words of lobes and gyri as well.
 
     Examples
     --------
     >>> shorten_region("Middle Occipital Gyrus"), shorten_region("Inferior Parietal Lobule"), shorten_region("Insula")
     ('Mid. Occipital', 'Inf. Parietal', 'Insula')
+    >>> shorten_region("Middle Occipital Gyrus", narrow=True), shorten_region("Inferior_Occipital_L_1", narrow=True)
+    ('Mid. Occip.', 'Inf. Occip. L 1')
     """
-    words = [_DIRECTIONS.get(word, word) for word in str(name).split() if word not in ("Gyrus", "Lobule", "Nucleus")]
+    known = _DIRECTIONS | (_SHORT if narrow else {})
+    every = str(name).replace("_", " ").split()
+    words = [known.get(word, word) for word in every if word not in ("Gyrus", "Lobule", "Nucleus")]
     short = " ".join(words) or str(name)
     return short if len(short) <= limit else short[: limit - 1].rstrip() + "…"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from scipy.stats import spearmanr
 
 from gcamccl_core.maps.dataset import class_number
 from gcamccl_core.report.labels import join_words, number
-from gcamccl_core.report.matrix import arrange_regions, draw_brackets, draw_matrix
+from gcamccl_core.report.matrix import Arrangement, arrange_regions, draw_brackets, draw_matrix
 from gcamccl_core.report.style import DIVERGING, SEQUENTIAL, axes_or_new, class_looks, house_style, new_figure, pretty
 
 FIGURE_METHODS = ("grad_cam", "guided_grad_cam")  # rows of the paper's Figs. 2 and 3
@@ -27,6 +28,7 @@ def plot_class_maps(
     view: str = "fc",
     methods: Sequence[str] = FIGURE_METHODS,
     n_subjects: int = 3,
+    patterns: Mapping[str, xr.Dataset] | None = None,
     fig: Figure | None = None,
 ) -> Figure:
     """Draw Figure 2 or 3: maps of the first subjects of a class for that class, and the mean over the class.
@@ -44,6 +46,9 @@ def plot_class_maps(
         can be compared.
     n_subjects : int
         Sample subjects, the first of the class in the order of the maps.
+    patterns : mapping of str to xarray.Dataset, optional
+        Maps that a class has as a whole, by title, as :func:`.activation_patterns` makes them: a last row, the
+        recommended map first, then what it is to be compared with.
     fig : Figure, optional
         Drawn on; made if None.
 
@@ -53,15 +58,21 @@ def plot_class_maps(
         Rows are methods; columns are the subjects, then the mean.
     """
     panels = {method: _panels(maps, view, target_class, method, n_subjects) for method in methods}
-    columns = len(next(iter(panels.values())))
-    fig = fig or new_figure(0.2 + 2.05 * len(methods))
+    scales = {method: color_scale(maps, view, method, n_subjects) for method in methods}
+    if patterns:
+        name, panels_of_class, scale = _pattern_panels(patterns, view, target_class)
+        panels, scales = {**panels, name: panels_of_class}, {**scales, name: scale}
+    columns = max(map(len, panels.values()))
+    fig = fig or new_figure(0.2 + 2.05 * len(panels))
     if isinstance(engine := fig.get_layout_engine(), ConstrainedLayoutEngine):
         engine.set(w_pad=0.02, wspace=0.01)
-    axes = fig.subplots(len(methods), columns, squeeze=False)
+    axes = fig.subplots(len(panels), columns, squeeze=False)
     arrangement = arrange_regions(maps, str(maps[view].dims[-1]))
     for row, (method, of_method) in zip(axes, panels.items(), strict=True):
-        norm, cmap = color_scale(maps, view, method, n_subjects)
-        for ax, (title, values) in zip(row, of_method.items(), strict=True):
+        norm, cmap = scales[method]
+        for unused in row[len(of_method) :]:
+            unused.set_visible(False)
+        for ax, (title, values) in zip(row, of_method.items(), strict=False):
             image = draw_matrix(ax, values, arrangement, norm, cmap)
             ax.set_title(title, fontsize=8, loc="center")
         beyond = "both" if norm.vmin else "max"
@@ -74,26 +85,47 @@ def plot_class_maps(
 
 
 def alt_class_maps(
-    maps: xr.Dataset, target_class: str, view: str = "fc", methods: Sequence[str] = FIGURE_METHODS, n_subjects: int = 3
+    maps: xr.Dataset,
+    target_class: str,
+    view: str = "fc",
+    methods: Sequence[str] = FIGURE_METHODS,
+    n_subjects: int = 3,
+    patterns: Mapping[str, xr.Dataset] | None = None,
 ) -> str:
     """Say in words what :func:`plot_class_maps` shows of these maps."""
     groups = arrange_regions(maps, str(maps[view].dims[-1]))
     parts = []
     for method in methods:
         *_, mean = _panels(maps, view, target_class, method, n_subjects).values()
-        values = mean[np.ix_(groups.order, groups.order)]
-        span = f"from {number(values.min())} to {number(values.max())}" if values.any() else "zero everywhere"
-        text = f"{pretty(method)}: class mean {span}"
-        if groups.groups and values.any():
-            rows = {name: values[start:stop].mean() for name, start, stop in groups.groups}
-            text += f", highest on average in rows of the network {max(rows, key=lambda name: rows[name])}"
-        parts.append(text)
+        parts.append(f"{pretty(method)}: class mean {_span(mean, groups)}")
+    if patterns:
+        name, panels, _ = _pattern_panels(patterns, view, target_class)
+        (title, pattern), *others = panels.items()
+        rows, columns = np.triu_indices(len(pattern), k=1)
+        alike = [
+            f"{other} {number(float(spearmanr(pattern[rows, columns], values[rows, columns]).statistic))}"
+            for other, values in others
+        ]
+        text = f"{pretty(name)}, {title}: {_span(pattern, groups)}"
+        parts.append(f"{text}; rank correlation with {join_words(alike)}" if alike else text)
     chosen = subjects_of(maps, target_class)
     return (
         f"Maps of {pretty(view)} for the class {target_class}: {min(n_subjects, len(chosen))} of its subjects and the "
         f"mean of all {len(chosen)}, regions ordered by network, one colour scale per method for all classes. "
         f"{'. '.join(parts)}."
     )
+
+
+def _span(values: np.ndarray, groups: Arrangement) -> str:
+    """Say from where to where an image goes, and in which network's rows it is highest."""
+    if not values.any():
+        return "zero everywhere"
+    text = f"from {number(values.min())} to {number(values.max())}"
+    if not groups.groups:
+        return text
+    ordered = values[np.ix_(groups.order, groups.order)]
+    rows = {name: ordered[start:stop].mean() for name, start, stop in groups.groups}
+    return f"{text}, highest on average in rows of the network {max(rows, key=lambda name: rows[name])}"
 
 
 def color_scale(maps: xr.Dataset, view: str, method: str, n_subjects: int = 3) -> tuple[Normalize, str]:
@@ -208,6 +240,21 @@ def _panels(maps: xr.Dataset, view: str, target_class: str, method: str, n_subje
     of_class = maps[view].sel({"target_class": target_class, "map_method": method}).isel(subject=chosen)
     panels = {str(image["subject"].item()): image.to_numpy() for image in of_class[:n_subjects]}
     return panels | {f"mean of {len(chosen)}": of_class.mean("subject").to_numpy()}
+
+
+def _pattern_panels(
+    patterns: Mapping[str, xr.Dataset], view: str, target_class: str
+) -> tuple[str, dict[str, np.ndarray], tuple[Normalize, str]]:
+    """Name of the map, images of one class by title, and the colour scale that the images of all classes share."""
+    first = next(iter(patterns.values()))
+    method = str(first["map_method"].to_numpy()[0])
+    images = {title: of[view].sel(map_method=method) for title, of in patterns.items()}
+    panels = {}
+    for title, of in images.items():
+        row = subjects_of(patterns[title], target_class)[0]
+        panels[title] = of.sel(target_class=target_class).isel(subject=row).to_numpy()
+    scale = color_scale_of(np.concatenate([of.to_numpy().ravel() for of in images.values()]))
+    return method, panels, scale
 
 
 def subjects_of(maps: xr.Dataset, target_class: str) -> np.ndarray:

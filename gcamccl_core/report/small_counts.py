@@ -50,7 +50,9 @@ NO_PEOPLE = (  # names of columns and rows, in small letters, blanks for undersc
     *("snps removed", "flipped", "swapped", "selected", "regions selected *", "genes selected *", "on purpose"),
     *("in the population", "genes", "gene sets", "overlap", "set size", "terms tested", "planted"),
     *("genes significant terms", "genes significant planted", "genes planted terms"),
+    *("rois", "expected", "lower", "upper"),  # of hubs: ROIs and connections
     # runs, methods and files that were counted
+    *("runs", "n runs", "names", "always"),
     *("n cohorts", "trust published failed", "genotype files", "checks"),
 )
 MEASURES = (  # names of scores, shares and likenesses, and of other measurements
