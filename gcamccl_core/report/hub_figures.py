@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from gcamccl_core.report.labels import join_words, number, shorten_region
+from gcamccl_core.report.labels import capital, join_words, number, shorten_region
 from gcamccl_core.report.panels import in_order, legend_below, legend_columns, method_looks, require_columns
 from gcamccl_core.report.style import GREY, HIGHLIGHT, INK, class_looks, house_style, new_figure
 
@@ -170,12 +170,12 @@ def alt_returns(counts: pd.DataFrame, classes: Sequence[str], often: float = 0.9
         for name in classes:
             table = counts[(counts["source"] == source) & (counts["target_class"] == name)]
             if table.empty:
-                parts.append(f"{source}, class {name}: nothing found")
+                parts.append(f"{capital(source)}, class {name}: nothing found")
                 continue
             first = table.sort_values(["share", "name"], ascending=[False, True]).iloc[0]
             many = int((table["share"] >= often).sum())
             parts.append(
-                f"{source}, class {name}: {many} of {len(table)} names in {number(100 * often)} % of the runs or more, "
+                f"{capital(source)}, class {name}: {many} of {len(table)} names in {number(100 * often)} % of the runs or more, "
                 f"most often {first['name']} ({number(100 * first['share'])} %)"
             )
     return f"How often names return over runs. {'. '.join(parts)}."

@@ -13,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from scipy.stats import spearmanr
 
 from gcamccl_core.maps.dataset import class_number
-from gcamccl_core.report.labels import join_words, number
+from gcamccl_core.report.labels import capital, join_words, number
 from gcamccl_core.report.matrix import Arrangement, arrange_regions, draw_brackets, draw_matrix
 from gcamccl_core.report.style import DIVERGING, SEQUENTIAL, axes_or_new, class_looks, house_style, new_figure, pretty
 
@@ -97,7 +97,7 @@ def alt_class_maps(
     parts = []
     for method in methods:
         *_, mean = _panels(maps, view, target_class, method, n_subjects).values()
-        parts.append(f"{pretty(method)}: class mean {_span(mean, groups)}")
+        parts.append(f"{capital(pretty(method))}: class mean {_span(mean, groups)}")
     if patterns:
         name, panels, _ = _pattern_panels(patterns, view, target_class)
         (title, pattern), *others = panels.items()
@@ -106,7 +106,7 @@ def alt_class_maps(
             f"{other} {number(float(spearmanr(pattern[rows, columns], values[rows, columns]).statistic))}"
             for other, values in others
         ]
-        text = f"{pretty(name)}, {title}: {_span(pattern, groups)}"
+        text = f"{capital(pretty(name))}, {title}: {_span(pattern, groups)}"
         parts.append(f"{text}; rank correlation with {join_words(alike)}" if alike else text)
     chosen = subjects_of(maps, target_class)
     return (

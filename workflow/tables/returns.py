@@ -177,11 +177,13 @@ def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, objec
     -------
     dict
         ``returns_<cohort>_n_runs``, ``…_n_splits`` and ``…_n_starts``; per list, view, class and level ``…_names``,
-        ``…_always`` and, of a simulated cohort, ``…_planted_share``, as in :func:`make`.
+        ``…_always`` and, of a simulated cohort, ``…_planted_share``, as in :func:`make`; ``…_first``, the most frequent
+        name, and ``…_first_share``, in which share of the runs it is found; that share also of every hub, by its name.
 
     Examples
     --------
     >>> row = {"source": CONFIRMED, "view": "fc", "target_class": "low", "level": "hub", "names": 9, "always": 2}
+    >>> row |= {"name": "Cuneus", "share": 1.0}
     >>> parameters = TABLES["returns_clear"]
     >>> quote(pd.DataFrame([row]), parameters)["returns_clear_confirmed_on_other_people_fc_low_hub_always"]
     2
@@ -195,6 +197,11 @@ def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, objec
     for keys, rows in table.groupby(["source", "view", "target_class", "level"]):
         name = "_".join([prefix, *(slug(str(key)) for key in keys)])
         numbers |= {f"{name}_{what}": int(rows[what].iloc[0]) for what in ("names", "always")}
+        numbers |= {f"{name}_first": rows["name"].iloc[0], f"{name}_first_share": f"{rows['share'].iloc[0]:.2f}"}
+        if keys[-1] == "hub":
+            numbers |= {
+                f"{name}_{slug(hub)}": f"{share:.2f}" for hub, share in zip(rows["name"], rows["share"], strict=True)
+            }
         if "planted_share" in rows and rows["planted_share"].notna().all():
             numbers[f"{name}_planted_share"] = f"{rows['planted_share'].iloc[0]:.2f}"
     return numbers
