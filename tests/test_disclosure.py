@@ -193,6 +193,88 @@ def test_words_of_figures_are_searched(tmp_path):
     ]
 
 
+@pytest.fixture
+def files(tmp_path):
+    """Search files of a page, written from tables, or HTML, by name."""
+
+    def search_files(**files):
+        for name, content in files.items():
+            of_table = isinstance(content, pd.DataFrame)
+            path = tmp_path / ("tables" if of_table else "views") / f"{name}.{'csv' if of_table else 'html'}"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content.to_csv(index=False) if of_table else content)
+        folders = {"tables": tmp_path / "tables", "views": tmp_path / "views"}
+        return [f"{each.where}: {each.what}" for each in find_disclosures([], None, SUBJECTS, **folders)]
+
+    return search_files
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        (pd.DataFrame({"note": ["sub-0001 moved"], "accuracy": [0.5]}), ["names the subject sub-0001"]),
+        (pd.DataFrame({"accuracy": [0.5], "id": ["61234"]}), ["names the subject 61234"]),
+        (pd.DataFrame({"made by": ["/data/pnc/x"], "auc": [0.5]}), ["names the place /data/pnc/x"]),
+        (pd.DataFrame({"group": ["a", "b"], "n": [120, 9]}), ["counts 9 under 'n' in row 'b', fewer than 10 people"]),
+        (pd.DataFrame({"people": [3], "low": [4]}), ["counts 3 under 'people'", "counts 4 under 'low' in row '3'"]),
+        (pd.DataFrame({"subject": ["7"], "score": [1.5]}), ["has a table with a row for every subject"]),
+        (pd.DataFrame({"score": [1.5], "subject": ["x"]}), ["has a table with a row for every subject"]),
+        (
+            pd.DataFrame({"who": ["0007", "8", "sub-9"], "score": [1.5] * 3}),
+            ["names the subject sub-9", "a row for every"],
+        ),
+    ],
+)
+def test_a_person_few_people_or_a_place_in_a_table_to_download_is_found(files, table, found):
+    said = files(mine=table, clean=pd.DataFrame({"region": ["Cuneus"], "rois": [7]}))
+    assert len(said) == len(found)
+    for each, what in zip(said, found, strict=True):
+        assert each.startswith("mine.csv: ")
+        assert what in each
+
+
+@pytest.mark.parametrize(
+    ("page", "found"),
+    [
+        ("<p>Brain of sub-0002</p>", ["names the subject sub-0002"]),
+        ("<p>subject<b>_7</b></p>", ["names the subject 7"]),
+        ("<p><b>4</b> subjects</p>", ["counts 4 people, fewer than 10, in '4 subjects'"]),
+        ('<p title="mean of 8">brain</p>', ["counts 8 people, fewer than 10, in 'mean of 8'"]),
+        ("<h1>mean of 8</h1>", ["counts 8 people, fewer than 10, in 'mean of 8'"]),
+        ("<p>Of <i>4 test subjects</i></p>", ["counts 4 people, fewer than 10, in 'Of 4 test subjects'"]),
+        (
+            "<p>made of /data/pnc/cohort.nc</p>",
+            ["names the place /data/pnc/cohort.nc; give paths relative to the project"],
+        ),
+        ("<script>a = 1;</script><p>50952</p><script>b</script>", ["names the subject 50952"]),
+    ],
+)
+def test_a_person_few_people_or_a_place_in_a_view_is_found(files, page, found):
+    said = [each.replace("  ", " ") for each in files(brain=f"<html><body>{page}</body></html>")]
+    assert said == [f"brain.html: {what}" for what in found]
+
+
+def test_clean_tables_and_views_are_let_through_and_scripts_are_not_read(files):
+    table = pd.DataFrame(
+        {"region": ["Cuneus", "Insula"], "connections": [4, 12], "p_value": [0.5, 0.001], "low": [50, 120]}
+    )
+    script = "var x = '/data/pnc/x'; // sub-0001, mean of 8 subjects\nlet people = '3 subjects';"
+    page = (
+        f"<style>.a {{src: '/data/a/b'}}</style><SCRIPT type='x'>{script}</SCRIPT><p>Mean of 120 subjects, 3 views.</p>"
+    )
+    assert files(table=table, hidden=pd.DataFrame({"people": ["<10", "12"]}), brain=page) == []
+    assert files(brain=f"<p>{script}</p>") != []
+
+
+def test_only_the_files_of_the_folders_that_are_named_are_searched(files, tmp_path):
+    assert files() == []  # neither folder is there
+    assert len(files(mine=pd.DataFrame({"note": ["sub-0001"]}), brain="<p>sub-0002</p>")) == 2
+    (tmp_path / "tables" / "notes.txt").write_text("sub-0001")
+    alone = [find_disclosures([], None, SUBJECTS, **{one: tmp_path / one}) for one in ("tables", "views")]
+    assert [[each.where for each in found] for found in alone] == [["mine.csv"], ["brain.html"]]
+    assert find_disclosures([], None, SUBJECTS) == []
+
+
 def test_the_build_stops_and_says_where(tmp_path):
     path = tmp_path / "04_maps.ipynb"
     nbformat.write(new_notebook(cells=[printed("sub-0001"), printed("/data/pnc/x")]), path)
@@ -232,6 +314,20 @@ def test_a_book_of_a_controlled_cohort_is_not_built_if_a_subject_slips_through(c
         controlled_runs.refuse_to_disclose(profile, [executed])
     save_cohort(load_cohort(path).assign_attrs(access="open"), path, overwrite=True)
     controlled_runs.refuse_to_disclose(profile, [executed])
+
+
+def test_tables_and_views_of_a_run_are_searched_before_its_book_is_built(controlled, tmp_path):
+    profile, _ = controlled
+    executed = tmp_path / "03_training.ipynb"
+    nbformat.write(new_notebook(cells=[printed("all is well")]), executed)
+    for folder, name in (("tables", "who.csv"), ("views", "brain.html")):
+        (profile.run_folder / folder).mkdir(parents=True)
+        controlled_runs.refuse_to_disclose(profile, [executed])
+        path = profile.run_folder / folder / name
+        path.write_text("note,accuracy\nsub-0007 moved,0.5\n")
+        with pytest.raises(DisclosureError, match=f"{name} names the subject sub-0007"):
+            controlled_runs.refuse_to_disclose(profile, [executed])
+        path.unlink()
 
 
 def test_outputs_of_a_controlled_cohort_are_never_kept_in_the_repository(controlled):

@@ -11,6 +11,7 @@ import xarray as xr
 from report_examples import example_cohort, example_maps, example_method_maps, example_scorecard, example_scores
 
 from gcamccl_core.report.evidence_figures import alt_scorecard, plot_scorecard
+from gcamccl_core.report.labels import number
 from gcamccl_core.report.map_figures import (
     alt_class_maps,
     alt_map_histogram,
@@ -89,6 +90,78 @@ def test_class_without_subjects_is_refused():
     maps = example_maps().isel(subject=[0, 1])
     with pytest.raises(ValueError, match="no subject of class 'high'"):
         plot_class_maps(maps, "high")
+
+
+def example_pattern(shift=0.0):
+    """Two maps with a row per class, as activation patterns have them: random, symmetric, class high five times low."""
+    half = np.random.default_rng(2).normal(size=(2, 8, 8))
+    values = (half + half.swapaxes(-1, -2)) * np.array([1, 5])[:, None, None] + shift
+    maps = example_maps().isel(subject=[1, 2], map_method=[0]).assign_coords(map_method=["activation_pattern"])
+    maps["fc"] = maps["fc"].copy(data=np.broadcast_to(values[None, :, None], (2, 2, 1, 8, 8)).copy())
+    return maps
+
+
+def test_maps_of_a_class_as_a_whole_are_a_last_row():
+    maps, patterns = example_maps(), {"over 200 people": example_pattern(), "over test subjects": example_pattern(0.5)}
+    figure = plot_class_maps(maps, "high", patterns=patterns)
+    axes = images(figure)
+    assert len(axes) == 2 * 4 + 2
+    order = arrange(maps["roi_network"].to_numpy()).order
+    for ax, (title, pattern) in zip(axes[8:], patterns.items(), strict=True):
+        assert ax.get_title("center") == title
+        expected = pattern["fc"].sel(target_class="high", map_method="activation_pattern")[1].to_numpy()
+        np.testing.assert_allclose(ax.images[0].get_array().data, expected[np.ix_(order, order)])
+    for with_row, without in zip(axes[:8], images(plot_class_maps(maps, "high")), strict=True):
+        np.testing.assert_array_equal(with_row.images[0].get_array(), without.images[0].get_array())
+        assert with_row.images[0].get_clim() == without.images[0].get_clim()
+    assert [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()] == [
+        "Grad-CAM value", "guided Grad-CAM value", "activation pattern value"
+    ]  # fmt: skip
+
+
+def test_the_patterns_of_all_classes_share_one_scale_around_zero():
+    maps, patterns = example_maps(), {"pattern": example_pattern(), "other": example_pattern(0.5)}
+    asked = {"methods": ["grad_cam"], "n_subjects": 1, "patterns": patterns}
+    axes = [images(plot_class_maps(maps, name, **asked))[2:] for name in ("low", "high")]
+    limits = [[ax.images[0].get_clim() for ax in of_class] for of_class in axes]
+    assert [len(each) for each in limits] == [2, 2]
+    assert len({*limits[0], *limits[1]}) == 1
+    low, high = limits[0][0]
+    assert low == -high
+    every = np.concatenate([pattern["fc"].to_numpy().ravel() for pattern in patterns.values()])
+    assert high == pytest.approx(np.quantile(np.abs(every), 0.995))
+    assert high > np.abs(patterns["pattern"]["fc"].sel(target_class="low")).max()  # the scale is the larger class's
+
+
+def test_places_without_a_map_are_hidden():
+    def hidden(figure):
+        return [ax.get_visible() for ax in figure.axes if ax.get_label() != "<colorbar>"].count(False)
+
+    maps, pattern = example_maps(), example_pattern()
+    asked = {"target_class": "low", "methods": ["grad_cam"]}
+    assert hidden(plot_class_maps(maps, **asked)) == 0
+    assert hidden(plot_class_maps(maps, patterns={"one": pattern}, **asked)) == 3
+    assert hidden(plot_class_maps(maps, n_subjects=1, patterns=dict.fromkeys("abc", pattern), **asked)) == 1
+
+
+def test_words_say_how_alike_the_patterns_are():
+    maps, pattern, other = example_maps(), example_pattern(), example_pattern()
+    rng = np.random.default_rng(3)
+    noise = rng.normal(0, 4, (8, 8))
+    other["fc"] = other["fc"] + (noise + noise.T)
+    patterns = {"over all": pattern, "over few": other, "upside down": pattern.assign(fc=-pattern["fc"])}
+    alt = alt_class_maps(maps, "high", methods=["grad_cam"], patterns=patterns)
+    ends = np.triu_indices(8, k=1)
+    one, two = (each["fc"].sel(target_class="high")[1, 0].to_numpy()[ends] for each in (pattern, other))
+    ranks = [pd.Series(values).rank() for values in (one, two)]
+    likeness = number(np.corrcoef(*ranks)[0, 1])
+    assert f"; rank correlation with over few {likeness} and upside down -1." in alt
+    of_class = pattern["fc"].sel(target_class="high").to_numpy()
+    assert f"Activation pattern, over all: from {number(of_class.min())} to {number(of_class.max())}" in alt
+    alone = alt_class_maps(maps, "high", methods=["grad_cam"], patterns={"over all": pattern})
+    assert "Activation pattern, over all: from" in alone
+    assert "rank correlation" not in alone
+    assert "Activation pattern" not in alt_class_maps(maps, "high")
 
 
 def test_histogram_counts_every_value_of_the_own_class():

@@ -132,7 +132,7 @@ def compare_shares(shares: pd.DataFrame, measure: str = "share") -> pd.DataFrame
         rows.append((first, second, PEOPLE, *_describe(a, b), between))
         of_pair = shares.loc[shares["class_of_person"].isin([first, second]), "subject"].unique()
         a, b = (by_person.loc[of_pair, name].to_numpy(float) for name in (first, second))
-        within = wilcoxon(a, b).pvalue if (a != b).any() else 1.0
+        within = np.nan if not len(a) else wilcoxon(a, b).pvalue if (a != b).any() else 1.0
         rows.append((first, second, PERSON, *_describe(a, b, paired=True), within))
     columns = ["first", "second", "comparison", "mean_first", "mean_second", "difference", "superiority"]
     return pd.DataFrame(rows, columns=[*columns, "n_first", "n_second", "p_value"])

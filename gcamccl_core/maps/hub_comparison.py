@@ -46,7 +46,8 @@ def compare_hubs(
     for name, selected in lists.items():
         lengths, graph = (find_hubs(selected, cohort, keeps, n_draws, seed) for keeps in ("lengths", "graph"))
         moved = graph[["target_class", "region", "p_adjusted"]].rename(columns={"p_adjusted": "p_graph"})
-        tables.append(lengths.merge(moved, on=["target_class", "region"]).assign(list=name))
+        if len(lengths):
+            tables.append(lengths.merge(moved, on=["target_class", "region"]).assign(list=name))
     return pd.concat(tables, ignore_index=True)[COLUMNS] if tables else pd.DataFrame(columns=COLUMNS)
 
 

@@ -83,7 +83,7 @@ def find_hubs(
     Raises
     ------
     ValueError
-        If the cohort does not know its regions or coordinates, a connection joins unknown ROIs, or an argument is out
+        If the cohort does not know its regions or a coordinate, a connection joins unknown ROIs, or an argument is out
         of range.
 
     References
@@ -112,8 +112,11 @@ def find_hubs(
     number = places["region"].map({name: k for k, name in enumerate(names)}).fillna(-1).to_numpy(int)
     coordinates = places[["x", "y", "z"]].to_numpy(float)
     rois = np.bincount(number[number >= 0], minlength=len(names))
+    if not names:
+        raise ValueError("no ROI of the cohort has a region; name them in 'roi_region'")
     tables = []
-    for target_class, edges in selected[selected["roi_i"].fillna("").ne("")].groupby("target_class", sort=False):
+    known = selected[selected["roi_i"].fillna("").ne("")]
+    for target_class, edges in known.groupby("target_class", sort=False):
         ends = _positions(edges, places)
         if keeps == "lengths":
             drawn = _draw_of_same_length(ends, coordinates, number, n_draws, seed)
@@ -123,10 +126,15 @@ def find_hubs(
         tables.append(table.assign(target_class=str(target_class), keeps=keeps, region=names, rois=rois))
     if not tables:
         return pd.DataFrame(columns=COLUMNS)
-    order = ["target_class", "p_value", "connections", "region"]
-    ordered = pd.concat(tables).sort_values(order, ascending=[True, True, False, True], ignore_index=True)
-    first = dict.fromkeys(selected["target_class"])
-    return pd.concat([ordered[ordered["target_class"] == name] for name in first], ignore_index=True)[COLUMNS]
+    ordered = [
+        table.sort_values(["p_value", "connections", "region"], ascending=[True, False, True]) for table in tables
+    ]
+    return pd.concat(ordered, ignore_index=True)[COLUMNS]
+
+
+def knows_places(cohort: xr.Dataset) -> bool:
+    """Tell whether a cohort has what :func:`find_hubs` needs: the ROIs' regions and coordinates."""
+    return all(f"roi_{name}" in cohort.variables for name in ("region", "x", "y", "z"))
 
 
 def region_places(cohort: xr.Dataset) -> pd.DataFrame:
@@ -135,7 +143,7 @@ def region_places(cohort: xr.Dataset) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If regions or coordinates are missing; the message names them.
+        If regions or coordinates are missing; the message names the variables, or the ROIs.
     """
     wanted = [f"roi_{name}" for name in ("region", "x", "y", "z")]
     lacking = [name for name in wanted if name not in cohort.variables]
@@ -144,7 +152,11 @@ def region_places(cohort: xr.Dataset) -> pd.DataFrame:
     region = cohort["roi_region"].to_numpy()
     names = pd.Series(region.astype(str)).mask(without_name(region), "").to_numpy()
     coordinates = {axis: cohort[f"roi_{axis}"].to_numpy().astype(float) for axis in "xyz"}
-    return pd.DataFrame({"region": names, **coordinates}, index=cohort["roi"].to_numpy().astype(str))
+    places = pd.DataFrame({"region": names, **coordinates}, index=cohort["roi"].to_numpy().astype(str))
+    nowhere = places.index[~np.isfinite(places[list("xyz")].to_numpy()).all(axis=1)]
+    if len(nowhere):
+        raise ValueError(f"the cohort has no coordinates for {name_some(nowhere)}; add roi_x, roi_y and roi_z in mm")
+    return places
 
 
 def _positions(edges: pd.DataFrame, places: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from gcamccl_core.data.cohort import class_names, view_names
 from gcamccl_core.maps.class_scores import truth_of_class
 from gcamccl_core.maps.dataset import label_maps
 from gcamccl_core.maps.enrichment import carried_gene_sets, enrich, planted_gene_sets
-from gcamccl_core.maps.hubs import find_hubs
+from gcamccl_core.maps.hubs import find_hubs, knows_places
 from gcamccl_core.maps.returning_features import selected_names
 from gcamccl_core.maps.selection import describe_features
 
@@ -56,7 +56,7 @@ def name_selection(
     tables = [selected_names(selected)]
     for view in view_names(cohort):
         of_view = selected[selected["view"] == view]
-        if cohort[view].ndim == 3 and "roi_x" in cohort.variables:
+        if cohort[view].ndim == 3 and knows_places(cohort):
             tables.append(_hubs(of_view, cohort, view, level, n_draws))
         elif f"{view}_gene" in cohort.coords and "gene_sets" in cohort.attrs:
             tables += [_gene_sets(of_view, cohort, view, name, level) for name in class_names(cohort)]
@@ -95,7 +95,7 @@ def name_planted(cohort: xr.Dataset, level: float = 0.05, n_draws: int = 1000) -
         planted = features[(features["view"] == view) & (features["target_class"] == name)]
         named = selected_names(planted)
         parts.append(named[named["level"].isin(["connection", "SNP", "gene", "feature"])])
-        if cohort[view].ndim == 3 and "roi_x" in cohort.variables:
+        if cohort[view].ndim == 3 and knows_places(cohort):
             hubs = _hubs(planted, cohort, view, level, n_draws)
             parts += [hubs, hubs.assign(level="region")]
         elif "planted_gene_sets" in cohort.attrs and f"{view}_gene" in cohort.coords:

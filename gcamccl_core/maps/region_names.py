@@ -47,8 +47,8 @@ def name_connections(selected: pd.DataFrame, cohort: xr.Dataset) -> pd.DataFrame
     -------
     pandas.DataFrame
         The same rows, with ``connection`` ("Cuneus L – Precuneus R"; connections between the same two regions share
-        it), ``lobes`` and ``networks`` ("Occipital – Parietal", or one word where both ends are in the same), empty
-        where not known.
+        it), ``lobes`` and ``networks`` of its ends in that order ("Occipital – Parietal", or one word where both are in
+        the same), empty where not known.
 
     Examples
     --------
@@ -59,13 +59,17 @@ def name_connections(selected: pd.DataFrame, cohort: xr.Dataset) -> pd.DataFrame
     ['Precuneus R – Superior Parietal Lobule R', 'Parietal', 'Dorsal attention']
     """
     rois = describe_rois(cohort)
-    ends = {end: rois.reindex(selected[f"roi_{end}"].astype(str)).reset_index(drop=True) for end in "ij"}
-    full = {end: (one["region"] + " " + one["hemisphere"]).str.strip() for end, one in ends.items()}
-    words = {"connection": full["i"] + " – " + full["j"]}
-    for name in ("lobe", "network"):
-        one, other = (ends[end][name] for end in "ij")
-        words[f"{name}s"] = (one + " – " + other).where(one.ne(other), one).where(one.ne("") & other.ne(""), "")
-    return selected.assign(**{name: values.to_numpy() for name, values in words.items()})
+    ends = [rois.reindex(selected[f"roi_{end}"].astype(str)).reset_index(drop=True) for end in "ij"]
+    full = [(one["region"] + " " + one["hemisphere"]).str.strip() for one in ends]
+    swapped = full[0] > full[1]  # so that two regions have one name between them
+    pairs = {"connection": full} | {f"{name}s": [one[name] for one in ends] for name in ("lobe", "network")}
+    words = {}
+    for name, (one, other) in pairs.items():
+        text = one.mask(swapped, other) + " – " + other.mask(swapped, one)
+        if name != "connection":
+            text = text.where(one.ne(other), one).where(one.ne("") & other.ne(""), "")
+        words[name] = text.to_numpy()
+    return selected.assign(**words)
 
 
 def count_by_region(selected: pd.DataFrame, cohort: xr.Dataset) -> pd.DataFrame:
@@ -95,7 +99,8 @@ def count_by_region(selected: pd.DataFrame, cohort: xr.Dataset) -> pd.DataFrame:
     known = selected[selected["roi_i"].fillna("").ne("")]
     ends = pd.concat([known.assign(roi=known[f"roi_{end}"]) for end in "ij"])
     ends = ends.assign(region=rois["region"].reindex(ends["roi"]).to_numpy())
-    ends = ends.drop_duplicates(["target_class", "region", "roi_i", "roi_j"])
+    ends = ends.assign(**{name: ends[["roi_i", "roi_j"]].agg(name, axis=1) for name in ("min", "max")})
+    ends = ends.drop_duplicates(["target_class", "region", "min", "max"])
     classes = list(dict.fromkeys(selected["target_class"]))
     counts = pd.crosstab(ends["region"], ends["target_class"]).reindex(columns=classes, fill_value=0)
     about = rois.groupby("region").agg(lobe=("lobe", lambda of: of.mode().iloc[0]), rois=("lobe", "size"))

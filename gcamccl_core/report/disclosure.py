@@ -36,6 +36,8 @@ ABSOLUTE = re.compile(
 )
 TAG = re.compile(r"<[^>]*>")
 SCRIPT = re.compile(r"<(script|style)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
+WITHIN = re.compile(r"</?(?:a|b|code|em|i|small|span|strong)\b[^>]*>")  # tags that may stand inside a phrase
+SPOKEN = re.compile(r'\b(?:title|alt|aria-label|content)="([^"]*)"')  # for readers who cannot see
 NOTE = re.compile(r"<!--(.*?)-->", re.DOTALL)  # in an SVG the words of which the paths below are drawn
 DRAWN = re.compile(r'\s(?:d|points|transform|style|x|y|x1|x2|y1|y2|width|height|viewBox|xlink:href)="[^"]*"')
 GLUED = "application/papermill.record/text/plain"
@@ -179,15 +181,10 @@ def find_disclosures(
             said += [*_places(text), *few_by_name(text, smallest)] if path.suffix == ".json" else []
             found += [Disclosure(path.name, what) for what in said]
     for path in sorted(tables.glob("*.csv")) if tables is not None else ():
-        shown = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=0)
-        said = [
-            *_names(path.read_text(), ids),
-            *_places(path.read_text()),
-            *_in_table(table_of(shown), smallest, names),
-        ]
-        found += [Disclosure(path.name, what) for what in said]
+        found += [Disclosure(path.name, what) for what in _in_csv(path, smallest, names, ids)]
     for path in sorted(views.glob("*.html")) if views is not None else ():
-        words = TAG.sub(" ", SCRIPT.sub("", path.read_text()))
+        page = SCRIPT.sub("", path.read_text())
+        words = "\n".join([TAG.sub("\n", WITHIN.sub("", page)), *SPOKEN.findall(page)])
         said = [*_names(words, ids), *_places(words), *few_in_words(words, smallest)]
         found += [Disclosure(path.name, what) for what in said]
     return list(dict.fromkeys(found))
@@ -245,10 +242,10 @@ def _in_output(
     texts = {kind: _text(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/png")}
     texts["printed"] = _text(output.get("text", "")) + "\n".join(output.get("traceback", []))
     about = json.dumps(output.get("metadata", {}))
-    for text in [*texts.values(), about]:
+    for kind, text in [*texts.items(), ("about", about)]:
         yield from _names(text, ids)
         yield from _places(text)
-        yield from few_in_words(text, smallest)
+        yield from few_in_words(WITHIN.sub("", text) if kind == "text/html" else text, smallest)
     tables = list(tables_in_html(texts.get("text/html", "")))
     glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
     if glued:
@@ -260,6 +257,18 @@ def _in_output(
     yield from few_by_name(texts.get("application/json", ""), smallest)
     for table in tables:
         yield from _in_table(table, smallest, subjects)
+
+
+def _in_csv(path: Path, smallest: int, subjects: Collection[str], ids: Sequence[re.Pattern[str]]) -> Iterator[str]:
+    """Say what in a table to download is of one person, of few, or of a place."""
+    text = path.read_text()
+    if not text.strip():
+        return
+    shown = pd.read_csv(path, dtype=str, keep_default_na=False)
+    yield from _names(text, ids)
+    for cell in dict.fromkeys([*shown.columns, *shown.to_numpy().ravel()]):
+        yield from _places(cell)
+    yield from _in_table(table_of(shown.set_index(shown.columns[0])), smallest, subjects)
 
 
 def _in_table(table: ShownTable, smallest: int, subjects: Collection[str]) -> Iterator[str]:

@@ -175,8 +175,8 @@ def alt_returns(counts: pd.DataFrame, classes: Sequence[str], often: float = 0.9
             first = table.sort_values(["share", "name"], ascending=[False, True]).iloc[0]
             many = int((table["share"] >= often).sum())
             parts.append(
-                f"{capital(source)}, class {name}: {many} of {len(table)} names in {number(100 * often)} % of the runs or more, "
-                f"most often {first['name']} ({number(100 * first['share'])} %)"
+                f"{capital(source)}, class {name}: {many} of {len(table)} names in {number(100 * often)} % of the runs "
+                f"or more, most often {first['name']} ({number(100 * first['share'])} %)"
             )
     return f"How often names return over runs. {'. '.join(parts)}."
 

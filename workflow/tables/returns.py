@@ -103,10 +103,11 @@ def list_run(
         code = [
             hash_module("gcamccl_core.model.training", "model"),
             *(hash_module(f"gcamccl_core.maps.{name}", "maps") for name in (*room, "named_lists")),
-            code_of(inspect.getsource(make_lists)),
+            *(code_of(inspect.getsource(function)) for function in (make_lists, _name_all)),
         ]
         work = partial(make_lists, cohort, split, own, precision, f"{store}/models")
-        asked = {**key, "precision": precision, "code": code, "lists": make_lists.__name__}
+        names = [PAPER, RANDOM, FIRST, CONFIRMED, METHOD]
+        asked = {**key, "precision": precision, "code": code, "lists": make_lists.__name__, "names": names}
         lists.append(cached(store, "returns", asked, work, TABLE))
     return pd.concat(lists, ignore_index=True), hash_data(cohort)
 
