@@ -15,7 +15,7 @@ COLUMNS = [*KEYS, "rois", "connections", "expected", "lower", "upper", "p_adjust
 
 
 def compare_hubs(
-    lists: Mapping[str, pd.DataFrame], cohort: xr.Dataset, n_draws: int = 1000, seed: int = 0
+    lists: Mapping[str, pd.DataFrame], cohort: xr.Dataset, n_draws: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """Test the regions of several lists, by the draws of :func:`.find_hubs` that keep lengths and that keep the graph.
 
@@ -37,7 +37,7 @@ def compare_hubs(
     >>> from gcamccl_core.data.simulation import simulate_cohort
     >>> from gcamccl_core.maps.named_lists import planted_features
     >>> cohort = simulate_cohort(n_subjects=40, progress=False)
-    >>> table = compare_hubs({"planted": planted_features(cohort)}, cohort, n_draws=199)
+    >>> table = compare_hubs({"planted": planted_features(cohort)}, cohort, n_draws=999)
     >>> hubs = name_hubs(table, "planted")["high"]
     >>> [hub for hub in ("Lingual Gyrus", "Middle Occipital Gyrus", "Inferior Occipital Gyrus") if hub not in hubs]
     []

@@ -16,12 +16,12 @@ from gcamccl_core.maps.hubs import find_hubs, knows_places
 from gcamccl_core.maps.returning_features import selected_names
 from gcamccl_core.maps.selection import describe_features
 
-HUB, GENE_SET = "hub", "gene set"
+HUB, GENE_SET = {"lengths": "hub", "graph": "hub, degrees kept"}, "gene set"
 COLUMNS = ["view", "target_class", "level", "name"]
 
 
 def name_selection(
-    selected: pd.DataFrame, cohort: xr.Dataset, level: float = 0.05, n_draws: int = 1000
+    selected: pd.DataFrame, cohort: xr.Dataset, level: float = 0.05, n_draws: int = 2000
 ) -> pd.DataFrame:
     """List what one run selected, at every level that the cohort knows names for.
 
@@ -32,15 +32,16 @@ def name_selection(
     cohort : xarray.Dataset
         Where the ROIs are, and which gene sets travel with it.
     level : float
-        Below which adjusted p a region is a hub (:func:`.find_hubs`, lengths kept), and below which q a gene set is
-        over-represented (:func:`.enrich`, the genes of the cohort's SNPs as background).
+        Below which adjusted p a region is a hub (:func:`.find_hubs`: ``hub`` where lengths are kept, ``hub, degrees
+        kept`` where the graph is), and below which q a gene set is over-represented (:func:`.enrich`, the genes of the
+        cohort's SNPs as background).
     n_draws : int
         For the hubs.
 
     Returns
     -------
     pandas.DataFrame
-        As :func:`.selected_names` makes it, with the levels ``hub`` and ``gene set`` where the cohort allows.
+        As :func:`.selected_names` makes it, with the levels of hubs and ``gene set`` where the cohort allows.
 
     Examples
     --------
@@ -51,7 +52,7 @@ def name_selection(
     >>> selected = pd.DataFrame(ends, columns=["roi_i", "roi_j"]).assign(view="fc", target_class="high", gene=None)
     >>> selected = selected.assign(feature=selected["roi_i"] + " -- " + selected["roi_j"], region_i="Cuneus")
     >>> name_selection(selected, cohort)["level"].value_counts().to_dict()
-    {'connection': 112, 'hub': 2, 'region': 1}
+    {'connection': 112, 'hub': 2, 'hub, degrees kept': 2, 'region': 1}
     """
     tables = [selected_names(selected)]
     for view in view_names(cohort):
@@ -63,11 +64,11 @@ def name_selection(
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def name_planted(cohort: xr.Dataset, level: float = 0.05, n_draws: int = 1000) -> pd.DataFrame | None:
+def name_planted(cohort: xr.Dataset, level: float = 0.05, n_draws: int = 2000) -> pd.DataFrame | None:
     """List what was planted in a simulated cohort, at the same levels; None if that is not known.
 
     Connections and SNPs that were planted, genes with a planted SNP, planted gene sets, and the regions that are hubs
-    of the planted connections, at the levels ``region`` and ``hub``.
+    of the planted connections where lengths are kept, at the levels ``region``, ``hub`` and ``hub, degrees kept``.
 
     Parameters
     ----------
@@ -97,7 +98,8 @@ def name_planted(cohort: xr.Dataset, level: float = 0.05, n_draws: int = 1000) -
         parts.append(named[named["level"].isin(["connection", "SNP", "gene", "feature"])])
         if cohort[view].ndim == 3 and knows_places(cohort):
             hubs = _hubs(planted, cohort, view, level, n_draws)
-            parts += [hubs, hubs.assign(level="region")]
+            hubs = hubs[hubs["level"] == HUB["lengths"]]  # what is planted is known; no second test is asked of it
+            parts += [hubs.assign(level=kind) for kind in (*HUB.values(), "region")]
         elif "planted_gene_sets" in cohort.attrs and f"{view}_gene" in cohort.coords:
             terms = pd.DataFrame({"name": planted_gene_sets(cohort).get(name, [])}, dtype="str")
             parts.append(_as_names(terms, view, name, GENE_SET))
@@ -135,9 +137,13 @@ def planted_features(cohort: xr.Dataset) -> pd.DataFrame:
 
 
 def _hubs(selected: pd.DataFrame, cohort: xr.Dataset, view: str, level: float, n_draws: int) -> pd.DataFrame:
-    found = find_hubs(selected, cohort, n_draws=n_draws)
-    found = found[found["p_adjusted"] < level].rename(columns={"region": "name"})
-    return found.assign(view=view, level=HUB)[COLUMNS]
+    """List the hubs by both kinds of draws, each at a level of its own."""
+    tables = []
+    for keeps, name in HUB.items():
+        found = find_hubs(selected, cohort, keeps, n_draws)
+        found = found[found["p_adjusted"] < level].rename(columns={"region": "name"})
+        tables.append(found.assign(view=view, level=name)[COLUMNS])
+    return pd.concat(tables, ignore_index=True)
 
 
 def _gene_sets(selected: pd.DataFrame, cohort: xr.Dataset, view: str, target_class: str, level: float) -> pd.DataFrame:

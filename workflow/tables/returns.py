@@ -199,7 +199,7 @@ def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, objec
         name = "_".join([prefix, *(slug(str(key)) for key in keys)])
         numbers |= {f"{name}_{what}": int(rows[what].iloc[0]) for what in ("names", "always")}
         numbers |= {f"{name}_first": rows["name"].iloc[0], f"{name}_first_share": f"{rows['share'].iloc[0]:.2f}"}
-        if keys[-1] == "hub":
+        if str(keys[-1]).startswith("hub"):
             numbers |= {
                 f"{name}_{slug(hub)}": f"{share:.2f}" for hub, share in zip(rows["name"], rows["share"], strict=True)
             }
