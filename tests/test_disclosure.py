@@ -239,7 +239,7 @@ def test_a_person_few_people_or_a_place_in_a_table_to_download_is_found(files, t
         ("<p>Brain of sub-0002</p>", ["names the subject sub-0002"]),
         ("<p>subject<b>_7</b></p>", ["names the subject 7"]),
         ("<p><b>4</b> subjects</p>", ["counts 4 people, fewer than 10, in '4 subjects'"]),
-        ('<p title="mean of 8">brain</p>', ["counts 8 people, fewer than 10, in 'mean of 8'"]),
+        ('<p title="mean of 8">brain</p>', ["counts 8 people, fewer than 10, in 'brain mean of 8'"]),
         ("<h1>mean of 8</h1>", ["counts 8 people, fewer than 10, in 'mean of 8'"]),
         ("<p>Of <i>4 test subjects</i></p>", ["counts 4 people, fewer than 10, in 'Of 4 test subjects'"]),
         (

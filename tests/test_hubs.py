@@ -9,11 +9,11 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
-from scipy.stats import binom, hypergeom
+from scipy.stats import binomtest, hypergeom, rankdata
 
 from gcamccl_core.data.simulation import simulate_cohort
 from gcamccl_core.maps import hubs
-from gcamccl_core.maps.hubs import COLUMNS, KEEPS, find_hubs, region_places
+from gcamccl_core.maps.hubs import COLUMNS, KEEPS, find_hubs, knows_places, region_places
 from gcamccl_core.maps.named_lists import planted_features
 
 REGIONS = ["Cuneus", "Insula", "Uvula", "Lingual Gyrus", "Precuneus"]
@@ -124,13 +124,15 @@ def test_p_values_are_those_of_westfall_and_young(monkeypatch):
     monkeypatch.setattr(hubs, "_draw_of_same_length", lambda *_: drawn)
     pairs = random_pairs(rng, size=18)
     table = by_region(find_hubs(edge_list(pairs), scattered_cohort(), n_draws=150)).loc[REGIONS]
-    share = np.array([[(drawn[:, r] >= drawn[b, r]).mean() for r in range(5)] for b in range(150)])
+    counts = np.vstack([table["connections"], drawn])  # what was found is draw 0
+    p = np.array([[(counts[:, r] >= counts[b, r]).sum() / 151 for r in range(5)] for b in range(151)])
     for r, row in enumerate(table.itertuples()):
-        own = (drawn[:, r] >= row.connections).mean()
-        assert row.p_value == pytest.approx((1 + 150 * own) / 151)
-        assert row.p_adjusted == pytest.approx((1 + (share.min(axis=1) <= own).sum()) / 151)
+        assert row.p_value == pytest.approx(p[0, r])
+        assert row.p_adjusted == pytest.approx(sum(p[b].min() <= p[0, r] for b in range(151)) / 151)
     np.testing.assert_allclose(table["expected"], drawn.mean(axis=0))
+    np.testing.assert_allclose(table[["lower", "upper"]], np.quantile(drawn, [0.025, 0.975], axis=0).T)
     assert table["p_value"].nunique() > 2
+    assert table["p_adjusted"].nunique() > 2
 
 
 @pytest.mark.parametrize("keeps", KEEPS)
@@ -138,12 +140,12 @@ def test_adjusted_p_lies_between_p_and_bonferronis(keeps):
     for seed in range(5):
         pairs = random_pairs(np.random.default_rng(seed))
         table = find_hubs(edge_list(pairs), scattered_cohort(), keeps, 199)
-        assert (table["p_adjusted"] >= table["p_value"]).all()
+        assert (table["p_adjusted"] >= table["p_value"] - 1e-12).all()
         assert (table["p_adjusted"] <= np.minimum(1, len(REGIONS) * table["p_value"]) + 1e-12).all()
         assert table["p_value"].is_monotonic_increasing
         assert table["p_adjusted"].is_monotonic_increasing
     alone = find_hubs(edge_list(pairs), scattered_cohort(regions=["Cuneus"] * 9 + [""] * 21), keeps, 199)
-    assert alone["p_adjusted"].tolist() == alone["p_value"].tolist()  # nothing to adjust for
+    assert alone["p_adjusted"].to_numpy() == pytest.approx(alone["p_value"].to_numpy())  # nothing to adjust for
 
 
 @pytest.mark.parametrize("keeps", KEEPS)
@@ -180,10 +182,12 @@ def test_draws_that_keep_the_graph_keep_its_uneven_degrees():
     """A star has a hub wherever its centre lies: by its graph no region stands out much, by lengths one does."""
     cohort = scattered_cohort(regions=[f"region {k}" for k in range(30)])
     star = edge_list([(0, k) for k in range(1, 30)])
-    lengths, graph = (by_region(find_hubs(star, cohort, keeps, 499)).loc["region 0"] for keeps in KEEPS)
+    lengths, graph = (by_region(find_hubs(star, cohort, keeps, 999)).loc["region 0"] for keeps in KEEPS)
     assert (lengths["connections"], graph["connections"]) == (29, 29)
     assert lengths["upper"] < 10
-    assert lengths["p_adjusted"] == 1 / 500
+    assert lengths["p_value"] == pytest.approx(1 / 1000)  # the least there can be
+    assert lengths["p_adjusted"] < 0.03  # the least of 30 regions
+    assert graph["p_value"] > 0.02
     assert graph["p_adjusted"] > 0.3  # in every draw some region has the centre, most as improbable a one
 
 
@@ -194,27 +198,102 @@ def test_regions_are_hubs_by_their_graph_if_the_joined_rois_gather_in_them(simul
     ends = [(one, other) for one in rois for other in others if one != other]
     selected = pd.DataFrame(ends, columns=["roi_i", "roi_j"]).assign(target_class="high")
     for keeps in KEEPS:
-        table = find_hubs(selected, simulated, keeps, 199)
+        table = find_hubs(selected, simulated, keeps, 999)
         assert table.loc[0, "region"] == "Lingual Gyrus"
         assert table.loc[0, "p_adjusted"] < 0.05
+        assert (table.loc[1:, "p_adjusted"] > 0.3).all()
 
 
 def test_planted_hubs_are_found(simulated):
-    table = by_region(find_hubs(planted_features(simulated), simulated, n_draws=399))
-    assert (table.loc[list(OCCIPITAL), "p_adjusted"] == 1 / 400).all()  # the least there can be
+    table = by_region(find_hubs(planted_features(simulated), simulated, n_draws=999))
+    assert table.loc[list(OCCIPITAL), "p_value"].to_numpy() == pytest.approx(1 / 1000)  # the least there can be
+    assert (table.loc[list(OCCIPITAL), "p_adjusted"] <= len(table) / 1000).all()  # and the least of all regions
     assert table["p_adjusted"].ge(0.05).any()
-    graph = by_region(find_hubs(planted_features(simulated), simulated, "graph", 199))
+    graph = by_region(find_hubs(planted_features(simulated), simulated, "graph", 999))
     assert (graph.loc[list(OCCIPITAL), "p_value"] < 0.1).all()
 
 
-def test_random_lists_seldom_have_a_hub():
-    """Of lists drawn at random, about the nominal share has any region below the level, by either kind of draw."""
-    cohort, rng, level, n_lists = scattered_cohort(), np.random.default_rng(5), 0.2, 60
+N_REGIONS = 20
+CHANCE = {
+    "apart": lambda rng, n: rng.poisson(30, (n, N_REGIONS)),
+    "seldom": lambda rng, n: rng.poisson(0.3, (n, N_REGIONS)),  # most counts are tied
+    "together": lambda rng, n: rng.poisson(10, (n, N_REGIONS)) + rng.poisson(20, (n, 1)),
+    "unlike": lambda rng, n: rng.poisson(np.geomspace(0.1, 200, N_REGIONS), (n, N_REGIONS)),
+    "shared": lambda rng, n: rng.multivariate_hypergeometric(
+        [60] * N_REGIONS, 240, n
+    ),  # of 1200 connections, each once
+}
+
+
+def least_adjusted(found, drawn):
+    return hubs._judge(found, drawn)["p_adjusted"].min()
+
+
+def least_of_draws_alone(found, drawn):
+    """Set what was found against draws that are judged among themselves, so that it alone can be larger than all."""
+    n_draws = len(drawn)
+    share = (n_draws + 1 - rankdata(drawn, "min", axis=0)) / n_draws
+    own = (drawn >= found).mean(axis=0)
+    return (1 + (share.min(axis=1) <= own.min() + 1e-12).sum()) / (1 + n_draws)
+
+
+@pytest.mark.parametrize("kind", CHANCE)
+def test_each_of_many_draws_in_turn_has_a_hub_at_exactly_the_level(kind):
+    """Of draws, each set against all others, a share of just p has a region with p or less, for all p that occur."""
+    draws = CHANCE[kind](np.random.default_rng(0), 250)
+    n = len(draws)
+    smallest, former = (
+        np.array([judge(draws[k], np.delete(draws, k, axis=0)) for k in range(n)])
+        for judge in (least_adjusted, least_of_draws_alone)
+    )
+    assert smallest == pytest.approx(rankdata(smallest, "max") / n)
+    assert len(set(smallest)) > 10
+    assert (rankdata(former, "max") / n - former).max() > 0.01  # too many: not every formula meets this
+
+
+def error_interval(smallest, level):
+    return binomtest(int(np.less_equal(smallest, level).sum()), len(smallest)).proportion_ci(0.99)
+
+
+@pytest.mark.parametrize("n_draws", [99, 200, 999])
+@pytest.mark.parametrize("kind", CHANCE)
+def test_lists_of_no_hubs_have_one_in_a_twentieth_of_all_cases_at_most(kind, n_draws):
+    """By 300 independent repetitions, with draws too few for most hubs and with enough."""
+    rng = np.random.default_rng(11)
+    lists = [CHANCE[kind](rng, 1 + n_draws) for _ in range(300)]
+    interval = error_interval([least_adjusted(one[0], one[1:]) for one in lists], 0.05)
+    assert interval.low <= 0.05
+    if n_draws == 999:
+        assert interval.high >= 0.05  # not hardly ever, either
+
+
+@pytest.mark.parametrize("kind", ["apart", "unlike", "shared"])
+def test_draws_that_are_judged_alone_would_find_too_many(kind):
+    rng = np.random.default_rng(11)
+    lists = [CHANCE[kind](rng, 1 + 99) for _ in range(300)]
+    assert error_interval([least_of_draws_alone(one[0], one[1:]) for one in lists], 0.05).low > 0.05
+    assert error_interval([least_adjusted(one[0], one[1:]) for one in lists], 0.05).low == 0
+
+
+def test_what_every_draw_has_somewhere_is_no_hub():
+    """Each of 200 lists has a region in which it alone has connections; that of the first is no rarer a sight."""
+    lists = 5 * np.eye(200, dtype=int)
+    table = hubs._judge(lists[0], lists[1:])
+    assert table["p_value"].tolist() == pytest.approx([1 / 200] + [1] * 199)
+    assert table["p_adjusted"].tolist() == [1] * 200
+    assert least_of_draws_alone(lists[0], lists[1:]) == 1 / 200
+
+
+@pytest.mark.parametrize("keeps", KEEPS)
+def test_random_lists_seldom_have_a_hub(keeps):
+    """Lists drawn as the draws are, from the connections on: regions share few counts, so that many are tied."""
+    cohort, rng, n_lists = scattered_cohort(), np.random.default_rng(5), 200
     lists = pd.concat([edge_list(random_pairs(rng, size=30), f"list {k}") for k in range(n_lists)])
-    for keeps in KEEPS:
-        smallest = find_hubs(lists, cohort, keeps, 99).groupby("target_class")["p_adjusted"].min()
-        assert len(smallest) == n_lists
-        assert 2 <= smallest.le(level).sum() <= binom.ppf(0.999, n_lists, level)
+    smallest = find_hubs(lists, cohort, keeps, 199).groupby("target_class")["p_adjusted"].min()
+    assert len(smallest) == n_lists
+    for level in (0.05, 0.1, 0.2):
+        assert error_interval(smallest, level).low <= level
+    assert error_interval(smallest, 0.2).high >= 0.15
 
 
 @settings(max_examples=12, deadline=None)
@@ -291,6 +370,10 @@ def test_an_empty_list_is_an_empty_table():
             {"cohort": scattered_cohort().drop_vars(["roi_y", "roi_region"])},
             "the cohort has no roi_region, roi_y; add regions and MNI coordinates in mm along 'roi'",
         ),
+        (
+            {"cohort": scattered_cohort(unnamed=range(30))},
+            "no ROI of the cohort has a region; name them in 'roi_region'",
+        ),
     ],
 )
 def test_impossible_requests_are_refused(change, message):
@@ -304,3 +387,11 @@ def test_places_are_laid_out_by_roi():
     assert places["region"].to_dict() == {"r0": "Cuneus", "r1": "", "r2": "Uvula"}
     for axis in "xyz":
         assert places[axis].tolist() == cohort[f"roi_{axis}"].to_numpy().tolist()
+
+
+def test_places_are_known_if_a_region_has_a_name_and_all_coordinates_are_there():
+    assert knows_places(scattered_cohort())
+    assert knows_places(scattered_cohort(unnamed=range(1, 30)))
+    assert not knows_places(scattered_cohort(unnamed=range(30)))
+    for name in ("region", "x", "y", "z"):
+        assert not knows_places(scattered_cohort().drop_vars(f"roi_{name}"))

@@ -23,6 +23,7 @@ from workflow.tables import returns
 CLEAR = {"cohort": "simulated", "regime": "clear"}
 RESULTS = Path(__file__).parent.parent / "results"
 GROUPS = ["view", "target_class", "level"]
+HUBS = {"hub": "hub", "hub, degrees kept": "hub_degrees_kept"}  # levels, as names of numbers have them
 SOURCES = [returns.PAPER, returns.RANDOM, returns.FIRST, returns.CONFIRMED]
 
 
@@ -154,7 +155,7 @@ def test_counts_shares_and_what_was_planted_follow_the_runs(simulated):
         assert table.query(asked)["expected"].to_numpy() == pytest.approx(np.mean(sizes) / (264 * 263 / 2))
     of_snp = table[(table["source"] == returns.FIRST) & (table["level"] == "SNP")]
     assert (of_snp["expected"] < 1).all()
-    assert table.loc[table["level"].isin(["gene", "hub", "gene set"]), "expected"].isna().all()
+    assert table.loc[table["level"].isin(["gene", *HUBS, "gene set"]), "expected"].isna().all()
 
 
 def test_lists_that_no_run_has_are_no_rows(simulated):
@@ -188,11 +189,14 @@ def test_numbers_for_prose_are_those_of_the_table(simulated):
     assert "returns_clear_the_paper_s_rule_fc_low_network_planted_share" not in numbers  # nobody knows
     assert numbers[f"{prefix}_first"] == rows["name"].iloc[0]
     assert numbers[f"{prefix}_first_share"] == f"{rows['share'].iloc[0]:.2f}"
-    of_hub = table.query("source == @returns.FIRST and target_class == 'high' and level == 'hub'")
-    assert len(of_hub) > 0
-    for name, share in zip(of_hub["name"], of_hub["share"], strict=True):
-        named = name.lower().replace(" ", "_")
-        assert numbers[f"returns_clear_first_of_the_recommended_map_fc_high_hub_{named}"] == f"{share:.2f}"
+    for kind, named in HUBS.items():
+        of_first = table[(table["source"] == returns.FIRST) & (table["target_class"] == "high")]
+        of_hub = of_first[of_first["level"] == kind]
+        assert len(of_hub) > 0
+        prefix = f"returns_clear_first_of_the_recommended_map_fc_high_{named}"
+        assert numbers[f"{prefix}_names"] == of_hub["names"].iloc[0]
+        for name, share in zip(of_hub["name"], of_hub["share"], strict=True):
+            assert numbers[f"{prefix}_{name.lower().replace(' ', '_')}"] == f"{share:.2f}"
     json.dumps(numbers)
 
 

@@ -17,8 +17,7 @@ import nbformat
 import yaml
 
 from gcamccl_core.report.disclosure import DisclosureError
-from gcamccl_core.report.page_files import TABLES, VIEWS
-from workflow.controlled import refuse_to_disclose
+from workflow.controlled import offered_files, refuse_to_disclose
 from workflow.profile import Profile, declared, notebook_names, parameters_for, read_profile
 
 BOOK = Path("book")
@@ -130,9 +129,9 @@ def assemble(profile: Profile) -> Path:
     figures = profile.run_folder / "figures"
     if figures.is_dir():
         shutil.copytree(figures, source / "figures", ignore=shutil.ignore_patterns(".*"))
-    for folder in (TABLES, VIEWS):  # what pages offer or show in a frame, as it is
-        if (profile.run_folder / folder).is_dir():
-            shutil.copytree(profile.run_folder / folder, source / "_static" / folder)
+    for path in offered_files(profile.run_folder, executed):  # what pages offer or show in a frame, as it is
+        (source / "_static" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, source / "_static" / path.parent.name)
     words = {**shared_parameters(profile), **figure_words(figures), **stored_numbers(), **glued_numbers(executed)}
     fill_in(source, {**words, "profile": profile.name})
     config = yaml.safe_load((BOOK / "_config.yml").read_text())

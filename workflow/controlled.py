@@ -12,7 +12,7 @@ from gcamccl_core.data.filesets import open_fileset
 from gcamccl_core.data.raw_study import read_people, read_raw_study
 from gcamccl_core.provenance import resolve
 from gcamccl_core.report.disclosure import find_disclosures, refuse_disclosures
-from gcamccl_core.report.page_files import TABLES, VIEWS
+from gcamccl_core.report.page_files import TABLES, VIEWS, files_of_pages
 from workflow.profile import Profile, declared, notebook_names, parameters_for
 
 
@@ -48,6 +48,17 @@ def controlled_subjects(parameters: Mapping[str, object]) -> list[str] | None:
     return subjects_of(str(parameters["cohort"])) if "cohort" in parameters else None
 
 
+def offered_files(run_folder: Path, executed: list[Path]) -> list[Path]:
+    """List the tables and views of a run that these executed notebooks link to or embed."""
+    texts = [path.read_text() for path in executed]
+    return [
+        run_folder / folder / name
+        for folder in (TABLES, VIEWS)
+        for name in sorted(files_of_pages(texts, folder))
+        if (run_folder / folder / name).is_file()
+    ]
+
+
 def refuse_to_disclose(profile: Profile, executed: list[Path]) -> None:
     """Search what the notebooks of a controlled cohort have made.
 
@@ -64,6 +75,5 @@ def refuse_to_disclose(profile: Profile, executed: list[Path]) -> None:
             subjects |= set(found)
             theirs.append(path)  # a chapter that is about open data, or the practice study, may count its people
     if subjects:
-        run = profile.run_folder
-        found = find_disclosures(theirs, run / "figures", subjects, tables=run / TABLES, views=run / VIEWS)
-        refuse_disclosures(found)
+        files = offered_files(profile.run_folder, theirs)
+        refuse_disclosures(find_disclosures(theirs, profile.run_folder / "figures", subjects, files=files))

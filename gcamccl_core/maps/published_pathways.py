@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.stats import hypergeom
 
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.external_files import read_manifest
@@ -130,8 +131,10 @@ def enrich_published(collections: GeneSets, background: str | Iterable[str] = "a
     Returns
     -------
     pandas.DataFrame
-        Rows of :func:`.enrich` for both classes and all collections, after ``class`` and ``collection``, and
-        ``background_size``. A collection that knows no selected gene of the background has no rows.
+        Rows of :func:`.enrich` for both classes and all collections, after ``class`` and ``collection``, with
+        ``background_size`` and ``least_p``, the p of a set that holds as many selected genes as it can: where that is
+        not small, no list of this length could have found the set. A collection that knows no selected gene of the
+        background has no rows.
 
     Raises
     ------
@@ -155,7 +158,10 @@ def enrich_published(collections: GeneSets, background: str | Iterable[str] = "a
             inside = _background(background, annotated, lists, selected)
             if selected:
                 table = enrich(selected, sets, inside)
-                tables.append(table.assign(collection=collection, background_size=len(inside), **{"class": name}))
+                table = table.assign(collection=collection, background_size=len(inside), **{"class": name})
+                most = np.minimum(table["set_size"], len(selected))  # more cannot be in common
+                least = hypergeom.sf(most - 1, len(inside), table["set_size"], len(selected))
+                tables.append(table.assign(least_p=np.where(table["testable"], least, np.nan)))
     if not tables:
         raise ValueError("no collection has a gene of Tables V and VI; are its genes symbols?")
     table = pd.concat(tables, ignore_index=True)
@@ -173,13 +179,16 @@ def compare_with_published(collections: GeneSets, background: str | Iterable[str
     Returns
     -------
     pandas.DataFrame
-        The rows of :func:`published_pathways`, and ``our_size``, ``overlap``, ``genes``, ``our_p``, ``our_q`` (missing
-        where not testable) and ``verdict``: found again at q < 0.05, not found, or not testable here.
+        The rows of :func:`published_pathways`, and ``our_size``, ``our_background``, ``overlap``, ``genes``, ``our_p``,
+        ``our_least_p``, ``our_q`` (missing where not testable) and ``verdict``: found again at q < 0.05, not found, or
+        not testable here.
     """
     ours = enrich_published(collections, background)
     table = with_terms(published_pathways(), collections)
-    ours = ours.rename(columns={"set_size": "our_size", "p_value": "our_p", "q_value": "our_q"})
-    ours = ours[["class", "collection", "term", "our_size", "overlap", "genes", "our_p", "our_q"]]
+    names = {"set_size": "our_size", "background_size": "our_background", "p_value": "our_p", "q_value": "our_q"}
+    ours = ours.rename(columns={**names, "least_p": "our_least_p"})
+    numbers = [*names.values(), "overlap", "our_least_p"]
+    ours = ours[["class", "collection", "term", "genes", *numbers]]
     table = table.merge(ours, how="left", on=["class", "collection", "term"], validate="m:1")
     verdict = np.where(table["our_q"] < LEVEL, FOUND, np.where(table["our_q"].notna(), NOT_FOUND, NOT_TESTABLE))
     return table.assign(verdict=verdict, genes=table["genes"].fillna(""))

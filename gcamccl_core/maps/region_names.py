@@ -85,7 +85,7 @@ def count_by_region(selected: pd.DataFrame, cohort: xr.Dataset) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per region that has any: ``region``, ``abbreviation`` (empty if Table IX has none), ``lobe``, ``rois``,
-        how many the region has, and the number of connections of each class; most first.
+        how many the region has, and for each class ``connections <class>``; most first.
 
     Examples
     --------
@@ -108,4 +108,5 @@ def count_by_region(selected: pd.DataFrame, cohort: xr.Dataset) -> pd.DataFrame:
     table = about.join(counts, how="inner").join(short).fillna({"abbreviation": ""})
     table = table.assign(total=table[classes].sum(axis=1)).rename_axis("region").reset_index()
     table = table.sort_values(["total", "region"], ascending=[False, True], ignore_index=True)
-    return table[["region", "abbreviation", "lobe", "rois", *classes]]
+    table = table[["region", "abbreviation", "lobe", "rois", *classes]]
+    return table.rename(columns={name: f"connections {name}" for name in classes})

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from nilearn.plotting import plot_connectome, plot_glass_brain
 
+from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.cohort import class_names
 from gcamccl_core.report.connections import (
     EDGE_COLORS,
@@ -137,6 +138,10 @@ def check_coordinates(cohort: xr.Dataset) -> None:
     lacking = [f"roi_{axis}" for axis in "xyz" if f"roi_{axis}" not in cohort]
     if lacking:
         raise ValueError(f"the cohort has no {join_words(lacking)}; add the regions' MNI coordinates in mm along 'roi'")
+    places = np.stack([cohort[f"roi_{axis}"].to_numpy().astype(float) for axis in "xyz"])
+    nowhere = cohort["roi"].to_numpy().astype(str)[~np.isfinite(places).all(axis=0)]
+    if len(nowhere):
+        raise ValueError(f"the cohort has no coordinates for {name_some(nowhere)}; add roi_x, roi_y and roi_z in mm")
 
 
 def draw_projection(

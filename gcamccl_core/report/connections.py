@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from gcamccl_core.maps.region_names import describe_rois
 from gcamccl_core.report.labels import join_words, number
 from gcamccl_core.report.style import GREY, INK, SMALL
 
@@ -108,10 +109,7 @@ def say_hubs(edges: pd.DataFrame, hubs: Collection[str]) -> str:
 
 def lobe_of(cohort: xr.Dataset) -> dict[str, str]:
     """Look up the lobe of every ROI, empty where it is not known."""
-    names = cohort["roi_i"].to_numpy().astype(str)
-    if "roi_lobe" not in cohort.variables:
-        return dict.fromkeys(names, "")
-    return dict(zip(cohort["roi"].to_numpy().astype(str), cohort["roi_lobe"].to_numpy().astype(str), strict=True))
+    return {str(roi): str(lobe) for roi, lobe in describe_rois(cohort)["lobe"].items()}
 
 
 def lobes_present(drawn: pd.DataFrame, lobes: Mapping[str, str]) -> list[str]:

@@ -133,8 +133,7 @@ def find_disclosures(
     figures: Path | None,
     subjects: Iterable[str],
     smallest: int = SMALLEST,
-    tables: Path | None = None,
-    views: Path | None = None,
+    files: Sequence[Path] = (),
 ) -> list[Disclosure]:
     """Search executed notebooks, figures and the files of a page for subjects, counts of few people, and places.
 
@@ -155,8 +154,8 @@ def find_disclosures(
         table.
     smallest : int
         Fewer people than this may not be counted, unless none.
-    tables, views : Path or None
-        The folders of tables to download and of views to turn.
+    files : sequence of Path
+        What the pages offer: tables to download (CSV), and views to turn (HTML).
 
     Returns
     -------
@@ -180,13 +179,9 @@ def find_disclosures(
             said = [*_names(text, ids), *few_in_words(words, smallest)]
             said += [*_places(text), *few_by_name(text, smallest)] if path.suffix == ".json" else []
             found += [Disclosure(path.name, what) for what in said]
-    for path in sorted(tables.glob("*.csv")) if tables is not None else ():
-        found += [Disclosure(path.name, what) for what in _in_csv(path, smallest, names, ids)]
-    for path in sorted(views.glob("*.html")) if views is not None else ():
-        page = SCRIPT.sub("", path.read_text())
-        words = "\n".join([TAG.sub("\n", WITHIN.sub("", page)), *SPOKEN.findall(page)])
-        said = [*_names(words, ids), *_places(words), *few_in_words(words, smallest)]
-        found += [Disclosure(path.name, what) for what in said]
+    for path in files:
+        of_file = _in_csv if path.suffix == ".csv" else _in_view
+        found += [Disclosure(path.name, what) for what in of_file(path, smallest, names, ids)]
     return list(dict.fromkeys(found))
 
 
@@ -269,6 +264,15 @@ def _in_csv(path: Path, smallest: int, subjects: Collection[str], ids: Sequence[
     for cell in dict.fromkeys([*shown.columns, *shown.to_numpy().ravel()]):
         yield from _places(cell)
     yield from _in_table(table_of(shown.set_index(shown.columns[0])), smallest, subjects)
+
+
+def _in_view(path: Path, smallest: int, subjects: Collection[str], ids: Sequence[re.Pattern[str]]) -> Iterator[str]:
+    """Say what a view to turn tells of people or places, its scripts and styles left out."""
+    page = SCRIPT.sub("", path.read_text())
+    words = "\n".join([TAG.sub("\n", WITHIN.sub("", page)), *SPOKEN.findall(page)])
+    yield from _names(words, ids)
+    yield from _places(words)
+    yield from few_in_words(words, smallest)
 
 
 def _in_table(table: ShownTable, smallest: int, subjects: Collection[str]) -> Iterator[str]:

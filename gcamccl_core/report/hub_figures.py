@@ -122,7 +122,7 @@ def plot_returns(counts: pd.DataFrame, classes: Sequence[str], top: int = 10, fi
     ----------
     counts : pandas.DataFrame
         As :func:`.count_returns` makes it, of one view and level, with the list's name in ``source``; ``planted``
-        marks names, if it is there.
+        marks names, if it is there, and ``names`` says how many names there are where not all are in the table.
     classes : sequence of str
         One panel each.
     top : int
@@ -174,8 +174,9 @@ def alt_returns(counts: pd.DataFrame, classes: Sequence[str], often: float = 0.9
                 continue
             first = table.sort_values(["share", "name"], ascending=[False, True]).iloc[0]
             many = int((table["share"] >= often).sum())
+            total = int(table["names"].iloc[0]) if "names" in table else len(table)
             parts.append(
-                f"{capital(source)}, class {name}: {many} of {len(table)} names in {number(100 * often)} % of the runs "
+                f"{capital(source)}, class {name}: {many} of {total} names in {number(100 * often)} % of the runs "
                 f"or more, most often {first['name']} ({number(100 * first['share'])} %)"
             )
     return f"How often names return over runs. {'. '.join(parts)}."

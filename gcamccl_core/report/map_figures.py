@@ -15,7 +15,16 @@ from scipy.stats import spearmanr
 from gcamccl_core.maps.dataset import class_number
 from gcamccl_core.report.labels import capital, join_words, number
 from gcamccl_core.report.matrix import Arrangement, arrange_regions, draw_brackets, draw_matrix
-from gcamccl_core.report.style import DIVERGING, SEQUENTIAL, axes_or_new, class_looks, house_style, new_figure, pretty
+from gcamccl_core.report.style import (
+    DIVERGING,
+    SEQUENTIAL,
+    SMALL,
+    axes_or_new,
+    class_looks,
+    house_style,
+    new_figure,
+    pretty,
+)
 
 FIGURE_METHODS = ("grad_cam", "guided_grad_cam")  # rows of the paper's Figs. 2 and 3
 CLIPPED = 0.005  # share of the values that may lie beyond the colour scale, so that one pixel does not dim the rest
@@ -48,7 +57,7 @@ def plot_class_maps(
         Sample subjects, the first of the class in the order of the maps.
     patterns : mapping of str to xarray.Dataset, optional
         Maps that a class has as a whole, by title, as :func:`.activation_patterns` makes them: a last row, the
-        recommended map first, then what it is to be compared with.
+        recommended map first, then what it is to be compared with, each with its rank correlation with the first.
     fig : Figure, optional
         Drawn on; made if None.
 
@@ -75,6 +84,8 @@ def plot_class_maps(
         for ax, (title, values) in zip(row, of_method.items(), strict=False):
             image = draw_matrix(ax, values, arrangement, norm, cmap)
             ax.set_title(title, fontsize=8, loc="center")
+        for ax, likeness in zip(row[1:], _likeness(of_method) if method not in methods else (), strict=False):
+            ax.set_xlabel(f"alike {likeness:.2f}", fontsize=SMALL)
         beyond = "both" if norm.vmin else "max"
         bar = fig.colorbar(image, ax=list(row), location="bottom", aspect=45, shrink=0.6, pad=0.03, extend=beyond)
         bar.ax.ticklabel_format(axis="x", scilimits=(-2, 2), useMathText=True)
@@ -101,16 +112,13 @@ def alt_class_maps(
     if patterns:
         name, panels, _ = _pattern_panels(patterns, view, target_class)
         (title, pattern), *others = panels.items()
-        rows, columns = np.triu_indices(len(pattern), k=1)
-        alike = [
-            f"{other} {number(float(spearmanr(pattern[rows, columns], values[rows, columns]).statistic))}"
-            for other, values in others
-        ]
+        alike = [f"{other} {number(likeness)}" for (other, _), likeness in zip(others, _likeness(panels), strict=True)]
         text = f"{capital(pretty(name))}, {title}: {_span(pattern, groups)}"
         parts.append(f"{text}; rank correlation with {join_words(alike)}" if alike else text)
     chosen = subjects_of(maps, target_class)
+    shown = f"{min(n_subjects, len(chosen))} of its subjects and the " if n_subjects else "the "
     return (
-        f"Maps of {pretty(view)} for the class {target_class}: {min(n_subjects, len(chosen))} of its subjects and the "
+        f"Maps of {pretty(view)} for the class {target_class}: {shown}"
         f"mean of all {len(chosen)}, regions ordered by network, one colour scale per method for all classes. "
         f"{'. '.join(parts)}."
     )
@@ -126,6 +134,12 @@ def _span(values: np.ndarray, groups: Arrangement) -> str:
     ordered = values[np.ix_(groups.order, groups.order)]
     rows = {name: ordered[start:stop].mean() for name, start, stop in groups.groups}
     return f"{text}, highest on average in rows of the network {max(rows, key=lambda name: rows[name])}"
+
+
+def _likeness(panels: Mapping[str, np.ndarray]) -> list[float]:
+    """Rank correlations of the first image with each of the others, over their upper triangles."""
+    first, *others = (image[np.triu_indices(len(image), k=1)] for image in panels.values())
+    return [float(spearmanr(first, other).statistic) for other in others]
 
 
 def color_scale(maps: xr.Dataset, view: str, method: str, n_subjects: int = 3) -> tuple[Normalize, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,18 @@ from gcamccl_core.report.disclosure import mask_small_counts
 
 TABLES, VIEWS = "tables", "views"  # folders of a run, and below `_static` of its book
 FROM_PAGE = "../_static"  # a chapter's page lies one folder below the book's
+
+
+def files_of_pages(texts: Iterable[str], folder: str) -> set[str]:
+    """Find which files of one of the folders above the pages with these texts link to or embed.
+
+    Examples
+    --------
+    >>> sorted(files_of_pages(['<a href="../_static/tables/hubs.csv" download>'], TABLES))
+    ['hubs.csv']
+    """
+    linked = re.compile(rf"{re.escape(FROM_PAGE)}/{folder}/([\w.-]+)")
+    return {name for text in texts for name in linked.findall(text)}
 
 
 def offer_table(table: pd.DataFrame, name: str, run_folder: str | Path, data: xr.Dataset, *, caption: str) -> Path:

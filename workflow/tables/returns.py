@@ -199,10 +199,21 @@ def quote(table: pd.DataFrame, parameters: Mapping[str, Any]) -> dict[str, objec
         name = "_".join([prefix, *(slug(str(key)) for key in keys)])
         numbers |= {f"{name}_{what}": int(rows[what].iloc[0]) for what in ("names", "always")}
         numbers |= {f"{name}_first": rows["name"].iloc[0], f"{name}_first_share": f"{rows['share'].iloc[0]:.2f}"}
-        if str(keys[-1]).startswith("hub"):
-            numbers |= {
-                f"{name}_{slug(hub)}": f"{share:.2f}" for hub, share in zip(rows["name"], rows["share"], strict=True)
-            }
         if "planted_share" in rows and rows["planted_share"].notna().all():
             numbers[f"{name}_planted_share"] = f"{rows['planted_share'].iloc[0]:.2f}"
+    return numbers | _quote_hubs(table, prefix)
+
+
+def _quote_hubs(table: pd.DataFrame, prefix: str) -> dict[str, object]:
+    """Give the share of the runs of every hub, in every list that has room for all of its own; 0.00 if it is none."""
+    numbers: dict[str, object] = {}
+    hubs = table[table["level"].str.startswith("hub")]
+    for (view, target, level), rows in hubs.groupby(["view", "target_class", "level"]):
+        for source in table["source"].unique():
+            of_list = rows[rows["source"] == source]
+            if len(of_list) and of_list["names"].iloc[0] > len(of_list):
+                continue  # some were cut off
+            shares = dict(zip(of_list["name"], of_list["share"], strict=True))
+            name = "_".join([prefix, *(slug(str(key)) for key in (source, view, target, level))])
+            numbers |= {f"{name}_{slug(hub)}": f"{shares.get(hub, 0.0):.2f}" for hub in rows["name"].unique()}
     return numbers
