@@ -203,8 +203,8 @@ def files(tmp_path):
             path = tmp_path / ("tables" if of_table else "views") / f"{name}.{'csv' if of_table else 'html'}"
             path.parent.mkdir(exist_ok=True)
             path.write_text(content.to_csv(index=False) if of_table else content)
-        folders = {"tables": tmp_path / "tables", "views": tmp_path / "views"}
-        return [f"{each.where}: {each.what}" for each in find_disclosures([], None, SUBJECTS, **folders)]
+        written = sorted(tmp_path.glob("*/*"))
+        return [f"{each.where}: {each.what}" for each in find_disclosures([], None, SUBJECTS, files=written)]
 
     return search_files
 
@@ -266,11 +266,10 @@ def test_clean_tables_and_views_are_let_through_and_scripts_are_not_read(files):
     assert files(brain=f"<p>{script}</p>") != []
 
 
-def test_only_the_files_of_the_folders_that_are_named_are_searched(files, tmp_path):
-    assert files() == []  # neither folder is there
+def test_only_the_files_that_are_named_are_searched(files, tmp_path):
+    assert files() == []
     assert len(files(mine=pd.DataFrame({"note": ["sub-0001"]}), brain="<p>sub-0002</p>")) == 2
-    (tmp_path / "tables" / "notes.txt").write_text("sub-0001")
-    alone = [find_disclosures([], None, SUBJECTS, **{one: tmp_path / one}) for one in ("tables", "views")]
+    alone = [find_disclosures([], None, SUBJECTS, files=[path]) for path in sorted(tmp_path.glob("*/*"))]
     assert [[each.where for each in found] for found in alone] == [["mine.csv"], ["brain.html"]]
     assert find_disclosures([], None, SUBJECTS) == []
 
@@ -316,18 +315,21 @@ def test_a_book_of_a_controlled_cohort_is_not_built_if_a_subject_slips_through(c
     controlled_runs.refuse_to_disclose(profile, [executed])
 
 
-def test_tables_and_views_of_a_run_are_searched_before_its_book_is_built(controlled, tmp_path):
+@pytest.mark.parametrize(("folder", "name"), [("tables", "who.csv"), ("views", "brain.html")])
+def test_files_that_a_page_offers_are_searched_before_the_book_is_built(controlled, tmp_path, folder, name):
     profile, _ = controlled
+    path = profile.run_folder / folder / name
+    path.parent.mkdir(parents=True)
+    path.write_text("note,accuracy\nsub-0007 moved,0.5\n")
     executed = tmp_path / "03_training.ipynb"
     nbformat.write(new_notebook(cells=[printed("all is well")]), executed)
-    for folder, name in (("tables", "who.csv"), ("views", "brain.html")):
-        (profile.run_folder / folder).mkdir(parents=True)
+    controlled_runs.refuse_to_disclose(profile, [executed])  # no page offers it, so no book takes it along
+    link = f'<a href="../_static/{folder}/{name}">who</a>'
+    cell = new_code_cell("offer", outputs=[new_output("display_data", data={"text/html": link})])
+    nbformat.write(new_notebook(cells=[cell]), executed)
+    assert controlled_runs.offered_files(profile.run_folder, [executed]) == [path]
+    with pytest.raises(DisclosureError, match=f"{name} names the subject sub-0007"):
         controlled_runs.refuse_to_disclose(profile, [executed])
-        path = profile.run_folder / folder / name
-        path.write_text("note,accuracy\nsub-0007 moved,0.5\n")
-        with pytest.raises(DisclosureError, match=f"{name} names the subject sub-0007"):
-            controlled_runs.refuse_to_disclose(profile, [executed])
-        path.unlink()
 
 
 def test_outputs_of_a_controlled_cohort_are_never_kept_in_the_repository(controlled):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 from report_examples import example_cohort, example_maps, example_method_maps, example_scorecard, example_scores
+from scipy.stats import spearmanr
 
 from gcamccl_core.report.evidence_figures import alt_scorecard, plot_scorecard
 from gcamccl_core.report.labels import number
@@ -114,9 +115,13 @@ def test_maps_of_a_class_as_a_whole_are_a_last_row():
     for with_row, without in zip(axes[:8], images(plot_class_maps(maps, "high")), strict=True):
         np.testing.assert_array_equal(with_row.images[0].get_array(), without.images[0].get_array())
         assert with_row.images[0].get_clim() == without.images[0].get_clim()
+    upper = [ax.images[0].get_array().data[np.triu_indices(len(order), k=1)] for ax in axes[8:]]
     assert [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()] == [
-        "Grad-CAM value", "guided Grad-CAM value", "activation pattern value"
-    ]  # fmt: skip
+        f"alike {spearmanr(*upper).statistic:.2f}",
+        "Grad-CAM value",
+        "guided Grad-CAM value",
+        "activation pattern value",
+    ]
 
 
 def test_the_patterns_of_all_classes_share_one_scale_around_zero():

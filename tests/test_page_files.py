@@ -75,9 +75,9 @@ def test_counts_of_few_people_are_hidden_unless_the_cohort_is_open(tmp_path, sho
     assert found["people"].tolist() == ["120", "<10"]
     assert found["region"].tolist() == TABLE["region"].tolist()
     np.testing.assert_allclose(found["p_value"], TABLE["p_value"])
-    assert find_disclosures([], None, ["nobody-at-all"], tables=path.parent) == []
+    assert find_disclosures([], None, ["nobody-at-all"], files=[path]) == []
     offer_table(TABLE, "hubs", tmp_path, OPEN, caption="Hubs")
-    assert [each.what for each in find_disclosures([], None, ["nobody-at-all"], tables=path.parent)] == [
+    assert [each.what for each in find_disclosures([], None, ["nobody-at-all"], files=[path])] == [
         "counts 4 under 'people' in row 'Insula, \"left\"', fewer than 10 people"
     ]
 

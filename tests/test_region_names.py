@@ -85,10 +85,19 @@ def test_lobes_and_networks_are_named_only_if_both_are_known():
     assert named["networks"].tolist() == ["", "", ""]
 
 
+def by_class(selected, cohort):
+    """Columns of classes by the class alone."""
+    return count_by_region(selected, cohort).rename(columns=lambda name: name.removeprefix("connections "))
+
+
+def test_columns_of_counts_say_what_they_count():
+    assert count_by_region(pairs((0, 3)), example_cohort()).columns[-1].startswith("connections ")
+
+
 def test_connections_are_counted_by_hand():
     """ROIs 1 and 5 are both in the insula, 3 and 6 in the lingual gyrus."""
     selected = pd.concat([pairs((0, 3), (0, 3), (1, 5), (3, 6), (1, 3)), pairs((1, 2), (0, 3), target_class="low")])
-    table = count_by_region(selected, example_cohort())
+    table = by_class(selected, example_cohort())
     assert table.columns.tolist() == ["region", "abbreviation", "lobe", "rois", "high", "low"]
     assert counts_of(table) == {"Lingual Gyrus": 3, "Insula": 2, "Cuneus": 1, "Uvula": 0}
     assert counts_of(table, "low") == {"Lingual Gyrus": 1, "Insula": 1, "Cuneus": 1, "Uvula": 1}
@@ -100,21 +109,21 @@ def test_connections_are_counted_by_hand():
 
 def test_a_class_without_a_connection_and_rows_of_snps_count_nothing():
     snp = pd.DataFrame({"roi_i": [None], "roi_j": [None], "target_class": ["middle"]})
-    table = count_by_region(pd.concat([snp, pairs((4, 7))], ignore_index=True), example_cohort())
+    table = by_class(pd.concat([snp, pairs((4, 7))], ignore_index=True), example_cohort())
     assert table[["region", "abbreviation", "middle", "high"]].to_numpy().tolist() == [
         ["Middle Frontal Gyrus", "Mid_Fron", 0, 1], ["Precuneus", "Precun", 0, 1]
     ]  # fmt: skip
-    empty = count_by_region(pairs(), example_cohort())
+    empty = by_class(pairs(), example_cohort())
     assert empty.empty
     assert empty.columns.tolist() == ["region", "abbreviation", "lobe", "rois"]
 
 
 def test_cohorts_without_lobes_or_regions_are_counted():
     selected = pairs((0, 3), (3, 6))
-    no_lobes = count_by_region(selected, example_cohort().drop_vars("roi_lobe"))
+    no_lobes = by_class(selected, example_cohort().drop_vars("roi_lobe"))
     assert no_lobes["lobe"].eq("").all()
     assert counts_of(no_lobes) == {"Lingual Gyrus": 2, "Cuneus": 1}
-    no_regions = count_by_region(selected, example_cohort().drop_vars(["roi_region", "roi_lobe"]))
+    no_regions = by_class(selected, example_cohort().drop_vars(["roi_region", "roi_lobe"]))
     assert counts_of(no_regions) == {"roi_3": 2, "roi_0": 1, "roi_6": 1}
     assert no_regions["rois"].eq(1).all()
 
@@ -126,7 +135,7 @@ def simulated():
 
 def test_counts_are_those_of_the_test_for_hubs(simulated):
     planted = planted_features(simulated)
-    table, hubs = count_by_region(planted, simulated), find_hubs(planted, simulated, n_draws=99)
+    table, hubs = by_class(planted, simulated), find_hubs(planted, simulated, n_draws=99)
     for name in ("low", "high"):
         of_class = hubs[hubs["target_class"] == name].set_index("region")
         counted = of_class.loc[table["region"], ["connections", "rois"]].to_numpy().tolist()
@@ -137,7 +146,7 @@ def test_counts_are_those_of_the_test_for_hubs(simulated):
 
 
 def test_abbreviations_stand_beside_the_regions_that_have_one(simulated):
-    table = count_by_region(planted_features(simulated), simulated)
+    table = by_class(planted_features(simulated), simulated)
     short = region_abbreviations()
     assert table["abbreviation"].tolist() == [short.get(name, "") for name in table["region"]]
     assert table["abbreviation"].ne("").sum() >= 5

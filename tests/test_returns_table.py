@@ -242,4 +242,4 @@ def test_what_the_book_says_of_the_stored_table():
     for name in ("low", "high"):
         paper, random = (hubs(real, source, name) for source in (returns.PAPER, returns.RANDOM))
         assert paper.idxmax() == random.idxmax()
-        assert min(paper.max(), random.max()) >= 0.85
+        assert min(paper.max(), random.max()) >= 0.8
