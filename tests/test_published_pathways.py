@@ -252,3 +252,21 @@ def test_what_a_panel_leaves_depends_on_the_genes_that_are_not_known(collections
     left = {unknown: int(panel_outcome(collections, unknown=unknown)["left"].sum()) for unknown in ("none", "genome")}
     assert left == {"none": 29, "genome": 22}
     assert not panel_outcome(collections, unknown="alike")["left"].any()
+
+
+@pytest.mark.shared_data
+def test_what_the_book_says_of_the_printed_tables(collections, monkeypatch):
+    """Numbers in the prose of chapter 14 and of the ledger of departures."""
+    table, implied = compare_with_published(collections), implied_backgrounds()
+    rows = table[table["our_p"].notna()]
+    apart = np.maximum(rows["our_p"] / rows["p_value"], rows["p_value"] / rows["our_p"])
+    assert (len(rows), int((apart > 4).sum())) == (10, 6)
+    printed_correction = implied["printed_correction"][rows.index]
+    assert (rows["our_p"] * printed_correction < 0.05).all()  # so the correction decides most
+    pathways = implied[implied["source"] != "Gene Ontology"]
+    assert pathways.groupby("class")["printed_correction"].max().round().to_dict() == {"low": 14, "high": 31}
+    assert implied["implied_background"].between(12_000, 20_500).all()
+    left = panel_outcome(collections, unknown="genome")["left"].sum()
+    monkeypatch.delitem(module.OTHER_SYMBOLS, "CALM3")
+    pd.testing.assert_series_equal(compare_with_published(collections)["verdict"], table["verdict"])
+    assert left - panel_outcome(collections, unknown="genome")["left"].sum() == 3
