@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from small_cohorts import planted_cohort, same_weights
 
 from gcamccl_core.maps.activation import compute_maps
-from gcamccl_core.model import training
+from gcamccl_core.model import single_training
 from gcamccl_core.model.columns import View, locate_views, read_views
 from gcamccl_core.model.comparators import flatten_views
 from gcamccl_core.model.estimator import GCAMCCLClassifier
@@ -137,8 +137,8 @@ def test_maps_of_the_default_can_be_computed(table, words):
 
 def test_groups_reach_the_folds_of_the_linear_pathways(table, words, monkeypatch):
     asked = []
-    fit_additive = training.fit_additive
-    monkeypatch.setattr(training, "fit_additive", lambda *args: asked.append(args[-1]) or fit_additive(*args))
+    fit_additive = single_training.fit_additive
+    monkeypatch.setattr(single_training, "fit_additive", lambda *args: asked.append(args[-1]) or fit_additive(*args))
     groups = np.repeat(np.arange(12), 6)
     model = GCAMCCLClassifier(VIEWS).fit(table, words, groups=groups)
     assert asked[0].tolist() == groups[model.fitted_.split.train].astype(str).tolist()

@@ -7,7 +7,9 @@ from small_cohorts import planted_cohort, same_weights
 
 from gcamccl_core.data.cohort import Split, make_split
 from gcamccl_core.model.recipe import Recipe
-from gcamccl_core.model.training import _groups_kept, fit, gene_blocks
+from gcamccl_core.model.initial_network import gene_blocks
+from gcamccl_core.model.training import fit
+from gcamccl_core.model.training_checks import groups_kept
 
 PARTS = {"image": ("rows", "linear"), "vector": ("blocks", "linear"), "batch_size": 16}
 
@@ -137,8 +139,8 @@ def test_folds_keep_groups_whole_where_the_split_does(cohort):
         Split(np.arange(50), np.arange(50, 75), np.arange(75, 100)),
         Split(np.arange(60), np.arange(75, 100), np.arange(60, 75)),
     )
-    assert set(_groups_kept(grouped, whole)) == {"a", "b"}
-    assert _groups_kept(grouped, broken) is None
+    assert set(groups_kept(grouped, whole)) == {"a", "b"}
+    assert groups_kept(grouped, broken) is None
     elsewhere = Split(np.arange(60), np.arange(60, 75), np.arange(75, 100))  # the validation part may share groups
-    assert set(_groups_kept(grouped, elsewhere)) == {"a", "b", "c"}
-    assert _groups_kept(cohort, whole) is None
+    assert set(groups_kept(grouped, elsewhere)) == {"a", "b", "c"}
+    assert groups_kept(cohort, whole) is None

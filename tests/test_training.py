@@ -9,9 +9,10 @@ import xarray as xr
 from small_cohorts import planted_cohort, same_weights
 
 from gcamccl_core.data.cohort import CohortError, make_split
+from gcamccl_core.model.initial_network import gene_blocks
 from gcamccl_core.model.losses import collaborative_loss
 from gcamccl_core.model.recipe import Recipe
-from gcamccl_core.model.training import fit, fit_many, gene_blocks
+from gcamccl_core.model.training import fit, fit_many
 
 QUICK = Recipe(epochs=8, learning_rate=1e-3, patience=None)
 TINY = Recipe(epochs=4, learning_rate=1e-3, patience=None)

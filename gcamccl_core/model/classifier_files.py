@@ -14,7 +14,7 @@ from gcamccl_core.data.cohort import Split
 from gcamccl_core.model.columns import View
 from gcamccl_core.model.fitted import Fitted, load_fitted, save_fitted
 from gcamccl_core.model.recipe import Recipe
-from gcamccl_core.model.training import PARTS
+from gcamccl_core.model.training_checks import PARTS
 from gcamccl_core.provenance import stamp, write_json
 
 SUMMARY = "classifier.json"

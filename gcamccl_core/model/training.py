@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
+from joblib import Parallel, delayed
+from threadpoolctl import threadpool_limits
 from tqdm.std import tqdm
 
-from gcamccl_core.data.checks import check_cohort, name_some, view_names, without_name
-from gcamccl_core.data.cohort import Split, class_names
-from gcamccl_core.model.additive import fit_additive
-from gcamccl_core.model.checkpoint import read_tensors, write_tensors
-from gcamccl_core.model.epochs import Training
-from gcamccl_core.model.fitted import SUMMARY, Fitted, load_fitted, save_fitted
-from gcamccl_core.model.networks import CollaborativeNet
+from gcamccl_core.data.cohort import Split
+from gcamccl_core.kept_files import require_writable
+from gcamccl_core.model.devices import choose_device
+from gcamccl_core.model.fitted import Fitted, is_kept, load_fitted, save_fitted
+from gcamccl_core.model.many_networks import train_together, why_not_stacked
 from gcamccl_core.model.recipe import Recipe
-from gcamccl_core.model.scaling import Scaling
-from gcamccl_core.model.setting_choice import divide
+from gcamccl_core.model.single_training import CHECKPOINT, train_one
+from gcamccl_core.model.training_checks import PARTS, check_trainings
 from gcamccl_core.provenance import fingerprint, hash_data, hash_module, resolve, stamp
-
-PARTS = ("train", "validation", "test")
-CHECKPOINT = "checkpoint.safetensors"
 
 
 def fit(
@@ -37,6 +33,7 @@ def fit(
     out: str | Path | None = None,
     progress: bool = True,
     checkpoint_every: int = 10,
+    device: str | torch.device | None = None,
 ) -> Fitted:
     """Train the collaborative network on all of the cohort's views, by Eq. 12 or what the recipe takes instead.
 
@@ -58,6 +55,9 @@ def fit(
         Show a progress bar.
     checkpoint_every : int
         Epochs between two checkpoints.
+    device : str, optional
+        Where to train, see :func:`.choose_device`: on a GPU if there is one. There Table IV's network is trained by
+        captured steps, and dropout draws other numbers than on a CPU, see :mod:`.stacked_training`.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def fit(
     >>> fitted.history["part"].tolist(), fitted.selected
     (['train', 'validation'], {'cross_entropy': 1, 'loss': 1})
     """
-    return fit_many(cohort, [split], [seed], recipe, out, progress, checkpoint_every)[0]
+    return fit_many(cohort, [split], [seed], recipe, out, progress, checkpoint_every, device=device)[0]
 
 
 def fit_many(
@@ -93,197 +93,152 @@ def fit_many(
     out: str | Path | None = None,
     progress: bool = True,
     checkpoint_every: int = 10,
+    *,
+    jobs: int | None = None,
+    together: bool | None = None,
+    device: str | torch.device | None = None,
 ) -> list[Fitted]:
     """Train one network per pair of split and seed; everything is checked before the first starts.
+
+    A finished training in ``out`` is loaded, whichever way it was started. On a CPU several processes pay, on a GPU one
+    stack of networks: a single small network keeps neither busy.
 
     Parameters
     ----------
     splits, seeds : sequences of equal length
         The i-th network is trained on the i-th split with the i-th seed.
-    cohort, recipe, out, progress, checkpoint_every
+    cohort, recipe, out, progress, checkpoint_every, device
         As in :func:`fit`.
+    jobs : int, optional
+        On a CPU, train in so many processes, each on one thread: the same to the bit for every number of them. One
+        after the other in this process, on its threads, if None.
+    together : bool, optional
+        Train all as one stack of networks, see :func:`.train_together`; on a GPU if None, where the recipe allows it.
 
     Returns
     -------
     list of Fitted
         In the order of the splits.
-    """
-    check_cohort(cohort)
-    if len(splits) != len(seeds) or not seeds:
-        raise ValueError(f"splits and seeds go in pairs, at least one; got {len(splits)} and {len(seeds)}")
-    if checkpoint_every < 1:
-        raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
-    _check_fusion(cohort, splits, recipe)
-    for split, seed in zip(splits, seeds, strict=True):
-        _check_split(cohort, split, recipe)
-        _check_fit(cohort, split, recipe, int(seed))
-    data, code = (hash_data(cohort), hash_module(__name__, "model")) if out is not None else (None, None)
-    fits: list[Fitted] = []
-    bar = tqdm(zip(splits, seeds, strict=True), "networks", len(seeds), disable=not progress or len(seeds) == 1)
-    for split, seed in bar:
-        settings = {"recipe": asdict(recipe), "seed": int(seed), "split": _as_lists(split)}
-        folder = None if out is None else resolve(out) / fingerprint(settings, data, code)
-        if folder is None or not (folder / SUMMARY).is_file():
-            fitted = _train(cohort, split, recipe, int(seed), folder, checkpoint_every, progress, nested=len(seeds) > 1)
-            if folder is not None:
-                save_fitted(fitted, folder, {**stamp(settings), "data": data})
-                (folder / CHECKPOINT).unlink(missing_ok=True)
-        fits.append(fitted if folder is None else load_fitted(folder, recipe, split, int(seed)))
-    return fits
 
-
-def _train(
-    cohort: xr.Dataset,
-    split: Split,
-    recipe: Recipe,
-    seed: int,
-    folder: Path | None,
-    checkpoint_every: int,
-    progress: bool,
-    nested: bool,
-) -> Fitted:
-    """Run the epochs, from the last checkpoint in the folder if there is one."""
-    classes, label = class_names(cohort), cohort["label"].to_numpy().astype(np.int64)
-    views = {name: cohort[name].shape[1:] for name in view_names(cohort)}
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        n_outputs = len(classes) if recipe.fusion == "collaborative" else recipe.latent
-        pathways = {name: recipe.image if len(shape) == 2 else recipe.vector for name, shape in views.items()}
-        blocks = {name: gene_blocks(cohort[name]) for name, paths in pathways.items() if "blocks" in paths}
-        names = classes if recipe.fusion == "collaborative" else None
-        net = CollaborativeNet(
-            views, n_outputs, recipe.dropout, recipe.output, pathways, recipe.combine, blocks, names
-        ).fit_scaling(cohort, split.train)
-        train, validation = (
-            (net.prepare(cohort, part), torch.from_numpy(label[part])) for part in (split.train, split.validation)
-        )
-        linear = None
-        if "linear" in recipe.image:
-            groups = _groups_kept(cohort, split)
-            linear = fit_additive(net, *train, recipe.agreement, recipe.gates, seed, groups)
-        net.fit_standardisations(train[0])
-        held_out, agreement = (None, None) if linear is None else (linear.held_out, linear.agreement)
-        training = Training(net, recipe, seed, len(classes), held_out, agreement)
-        if folder is not None and (folder / CHECKPOINT).is_file():
-            training.restore(*read_tensors(folder / CHECKPOINT))
-        elif linear is not None:
-            training.record_start(train, validation)
-        bar = tqdm(
-            total=recipe.epochs,
-            initial=training.epoch,
-            desc=f"seed {seed}",
-            leave=not nested,
-            disable=not progress or training.finished,
-        )
-        with bar:
-            while not training.finished:
-                training.run_epoch(train, validation)
-                last = training.history[-1]
-                shown = {} if last["accuracy"] is None else {"accuracy": f"{last['accuracy']:.2f}"}
-                bar.set_postfix(loss=f"{training.history[-2]['loss']:.3f}", **shown)
-                bar.update()
-                if folder is not None and training.epoch % checkpoint_every == 0:
-                    write_tensors(folder / CHECKPOINT, *training.state())
-    nets = {rule: copy.deepcopy(net).eval() for rule in recipe.rules}
-    for rule, selected in nets.items():
-        selected.load_state_dict(training.weights[rule])
-    settings = None if linear is None else {view: asdict(each) for view, each in linear.settings.items()}
-    history = pd.DataFrame(training.history)
-    return Fitted(nets, training.selected, history, recipe, split, seed, classes, settings, agreement)
-
-
-def gene_blocks(view: xr.DataArray) -> list[int]:
-    """Sizes of the runs of features of one gene; a feature without a gene is by itself.
-
-    Parameters
-    ----------
-    view : xarray.DataArray of shape (n_subjects, n_features)
-        With the coordinate ``<view>_gene`` along its features, in genomic order, if genes are known.
-
-    Returns
-    -------
-    list of int
-        They sum to the number of features.
+    Raises
+    ------
+    ValueError
+        As in :func:`fit`, and if the recipe cannot be trained together, or ``jobs`` is asked for beside it or on a GPU.
 
     Examples
     --------
-    >>> snp = xr.DataArray(np.zeros((2, 3)), dims=("subject", "variant"), name="snp")
-    >>> gene_blocks(snp), gene_blocks(snp.assign_coords(snp_gene=("variant", ["NRXN1", "NRXN1", "CNTNAP2"])))
-    ([1, 1, 1], [2, 1])
+    >>> from gcamccl_core.data.cohort import make_splits
+    >>> from gcamccl_core.data.simulation import simulate_cohort
+    >>> cohort, recipe = simulate_cohort(n_subjects=60, seed=0), Recipe.demo(epochs=1)
+    >>> many = fit_many(cohort, make_splits(cohort, 2), [0, 1], recipe, progress=False, jobs=1, device="cpu")
+    >>> [fitted.seed for fitted in many]
+    [0, 1]
     """
-    name = f"{view.name}_gene"
-    if name not in view.coords:
-        return [1] * view.shape[1]
-    gene, nowhere = view[name].to_numpy().astype(str), without_name(view[name].to_numpy())
-    starts = np.flatnonzero(np.r_[True, (gene[1:] != gene[:-1]) | nowhere[1:]])
-    return np.diff(np.r_[starts, len(gene)]).tolist()
+    check_trainings(cohort, splits, seeds, recipe)
+    if checkpoint_every < 1:
+        raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
+    chosen = choose_device(device)
+    stacked = _choose_way(recipe, chosen, jobs, together)
+    if out is not None:
+        require_writable(resolve(out))
+    data, code = (hash_data(cohort), hash_module(__name__, "model")) if out is not None else (None, None)
+    planned = []
+    for split, seed in zip(splits, seeds, strict=True):
+        settings = {"recipe": asdict(recipe), "seed": int(seed), "split": _as_lists(split)}
+        settings |= {"device": chosen.type, "stacked": stacked, "one_thread": jobs is not None}
+        folder = None if out is None else resolve(out) / fingerprint(settings, data, code)
+        planned.append(_Planned(split, int(seed), recipe, folder, {**settings, "data": data}))
+    waiting = [plan for plan in planned if not plan.is_kept]
+    made: dict[int, Fitted] = {}  # by the identity of the plan, of what is not kept in a folder
+    if stacked and waiting:
+        pairs = [(plan.split, plan.seed) for plan in waiting]
+        place = None if out is None else resolve(out) / f"stack_{fingerprint([str(plan.folder) for plan in waiting])}"
+        found = train_together(cohort, pairs, recipe, place, checkpoint_every, progress, chosen)
+        for plan, fitted in zip(waiting, found, strict=True):
+            made[id(plan)] = plan.keep(fitted)
+    else:
+        work = _in_processes(cohort, waiting, checkpoint_every, jobs) if jobs is not None else None
+        bar = tqdm(waiting, "networks", disable=not progress or len(seeds) == 1)
+        for plan in bar:
+            if work is not None:
+                made[id(plan)] = next(work)
+            else:
+                made[id(plan)] = plan.train(cohort, checkpoint_every, progress, len(seeds) > 1, chosen)
+    return [plan.load() if plan.is_kept else made[id(plan)] for plan in planned]
 
 
-def _groups_kept(cohort: xr.Dataset, split: Split) -> np.ndarray | None:
-    """Hand on the training subjects' groups if those who judge are of other groups: then folds keep them apart, too."""
-    if "group" not in cohort:
-        return None
-    group = cohort["group"].to_numpy()
-    judges = split.test if len(split.test) else split.validation
-    elsewhere = group[np.asarray(judges, dtype=int)]
-    return None if set(group[split.train]) & set(elsewhere) else group[split.train]
+@dataclass(frozen=True, eq=False)
+class _Planned:
+    """One training that was asked for, and where it is kept."""
+
+    split: Split
+    seed: int
+    recipe: Recipe
+    folder: Path | None
+    settings: dict[str, object]
+
+    @property
+    def is_kept(self) -> bool:
+        return self.folder is not None and is_kept(self.folder)
+
+    def train(
+        self, cohort: xr.Dataset, checkpoint_every: int, progress: bool, nested: bool, device: torch.device
+    ) -> Fitted:
+        return self.keep(
+            train_one(
+                cohort, self.split, self.recipe, self.seed, self.folder, checkpoint_every, progress, nested, device
+            )
+        )
+
+    def keep(self, fitted: Fitted) -> Fitted:
+        if self.folder is not None:
+            made = {name: value for name, value in self.settings.items() if name != "data"}
+            save_fitted(fitted, self.folder, {**stamp(made), "data": self.settings["data"]})
+            (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        return fitted
+
+    def load(self) -> Fitted:
+        assert self.folder is not None
+        return load_fitted(self.folder, self.recipe, self.split, self.seed)
+
+
+def _choose_way(recipe: Recipe, device: torch.device, jobs: int | None, together: bool | None) -> bool:
+    """Decide whether to train as one stack, or refuse what does not go together."""
+    reason = why_not_stacked(recipe)
+    if together and reason:
+        raise ValueError(f"networks of this recipe cannot be trained together: {reason}; leave together out")
+    stacked = (device.type == "cuda" and not reason) if together is None else together
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs must be at least 1, got {jobs}")
+    if jobs is not None and (stacked or device.type == "cuda"):
+        raise ValueError("jobs are processes on the CPU; leave jobs out, or pass device='cpu' and not together")
+    return stacked
+
+
+def _in_processes(
+    cohort: xr.Dataset, planned: Sequence[_Planned], checkpoint_every: int, jobs: int
+) -> Iterator[Fitted]:
+    """Train in several processes, and hand out what is done in the order of the plans."""
+    pool = Parallel(n_jobs=jobs, return_as="generator")
+    yield from pool(delayed(_train_on_one_thread)(cohort, plan, checkpoint_every) for plan in planned)
+
+
+def _train_on_one_thread(cohort: xr.Dataset, plan: _Planned, checkpoint_every: int) -> Fitted:
+    """Train with sums in one order, whatever the number of processes."""
+    with _one_thread():
+        return plan.train(cohort, checkpoint_every, progress=False, nested=True, device=torch.device("cpu"))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _as_lists(split: Split) -> dict[str, list[int]]:
     return {part: np.asarray(getattr(split, part)).tolist() for part in PARTS}
-
-
-def _check_fusion(cohort: xr.Dataset, splits: Sequence[Split], recipe: Recipe) -> None:
-    """Refuse what DCL and DCCA cannot be computed on."""
-    if recipe.fusion == "collaborative":
-        return
-    views = view_names(cohort)
-    if len(views) != 2:
-        raise ValueError(f"{recipe.fusion} joins two views; the cohort has {len(views)}: {name_some(views)}")
-    for split in splits:
-        if len(split.validation) < 2 * recipe.latent:
-            raise ValueError(
-                f"{len(split.validation)} validation subjects are fewer than twice latent, {2 * recipe.latent}; "
-                "lower latent or give the validation part more"
-            )
-
-
-def _check_fit(cohort: xr.Dataset, split: Split, recipe: Recipe, seed: int) -> None:
-    """Refuse training subjects that lack a feature altogether, or cannot be divided into folds."""
-    train, classes = split.train, class_names(cohort)
-    for name in view_names(cohort):
-        if cohort[name].attrs.get("kind") == "genotype":  # no other kind may be missing
-            Scaling(cohort[name].shape[1:]).fit(cohort[name].isel(subject=train))
-    if "linear" in recipe.image:
-        label = cohort["label"].to_numpy()[train].astype(np.int64)
-        divide(label, len(classes), seed, _groups_kept(cohort, split), classes)
-
-
-def _check_split(cohort: xr.Dataset, split: Split, recipe: Recipe) -> None:
-    """Refuse positions that cannot be trained on, before anything starts."""
-    label, ids = cohort["label"].to_numpy(), cohort["subject"].to_numpy()
-    taken = np.zeros(len(label), dtype=int)
-    for part in PARTS:
-        positions = np.asarray(getattr(split, part))
-        if positions.ndim != 1 or not (np.issubdtype(positions.dtype, np.integer) or positions.size == 0):
-            raise ValueError(f"split.{part} must be a list of integer positions, got {positions.dtype}")
-        positions = positions.astype(int)  # an empty list comes as floats
-        outside = positions[(positions < 0) | (positions >= len(label))]
-        if len(outside):
-            raise ValueError(f"split.{part} points outside the {len(label)} subjects: {name_some(outside)}")
-        unlabelled = ids[positions][label[positions] < 0]
-        if len(unlabelled):
-            raise ValueError(f"split.{part} holds subjects outside the contrast (label -1): {name_some(unlabelled)}")
-        np.add.at(taken, positions, 1)
-    if len(split.train) < recipe.batch_size and recipe.has_epochs:
-        raise ValueError(
-            f"{len(split.train)} training subjects are fewer than batch_size, {recipe.batch_size}; lower batch_size"
-        )
-    if not len(split.validation) and recipe.has_epochs:
-        raise ValueError("split.validation is empty; the epoch is selected on it")
-    lacking = sorted(set(label[label >= 0]) - set(label[split.train]))
-    if lacking:
-        names = class_names(cohort)
-        raise ValueError(f"split.train has no subject of class {name_some(names[int(each)] for each in lacking)}")
-    if (taken > 1).any():
-        raise ValueError(f"the split uses subjects more than once: {name_some(ids[taken > 1])}")
