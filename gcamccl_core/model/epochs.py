@@ -77,7 +77,9 @@ class Training:
         linear: Mapping[str, Tensor] | None = None,
         agreement: float | None = None,
     ) -> None:
-        self.net, self.recipe, self.n_labels, self.linear = net, recipe, n_labels, linear
+        self.net, self.recipe, self.n_labels = net, recipe, n_labels
+        self.device = next(net.parameters()).device
+        self.linear = None if linear is None else {view: each.to(self.device) for view, each in linear.items()}
         self.agreement = recipe.agreement if agreement is None else agreement
         fitted = {
             parameter for path in net.modules() if isinstance(path, LinearPathway) for parameter in path.parameters()
@@ -150,7 +152,7 @@ class Training:
         batches = [b for b in order.split(self.recipe.batch_size) if len(b) >= self.recipe.smallest_batch]
         seen = []
         for batch in batches:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
                 linear = None if self.linear is None else _pick(self.linear, batch)
                 outputs = self.net(_pick(inputs, batch), linear)
             logits = {view: each.float() for view, each in outputs.items()}
@@ -196,6 +198,8 @@ class Training:
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything needed to go on bit for bit: tensors by name, and the rest as JSON can hold it."""
         tensors = {"random/global": torch.get_rng_state(), "random/shuffling": self.shuffling.get_state()}
+        if self.device.type == "cuda":
+            tensors["random/device"] = torch.cuda.get_rng_state(self.device)
         tensors |= {f"net/{name}": tensor for name, tensor in self.net.state_dict().items()}
         tensors |= {
             f"momentum/{name}": self.optimiser.state[parameter]["momentum_buffer"]
@@ -222,6 +226,13 @@ class Training:
         self.selected, self.least = rest["selected"], rest["least"]
         self.shuffling.set_state(groups["random"]["shuffling"])
         torch.set_rng_state(groups["random"]["global"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(groups["random"]["device"], self.device)
+
+
+def move_part(part: Part, device: torch.device) -> Part:
+    """Move inputs and class numbers to a device; what is there already is not copied."""
+    return {view: values.to(device) for view, values in part[0].items()}, part[1].to(device)
 
 
 def _pick(inputs: Mapping[str, Tensor], positions: Tensor) -> dict[str, Tensor]:
