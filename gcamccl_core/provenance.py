@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from gcamccl_core.pieces import in_pieces, on_disk
+
 CORE = Path(__file__).parent
 PACKAGES = ("torch", "numpy", "xarray", "scikit-learn", "nilearn", "mne-connectivity", "seaborn", "gseapy")
 
@@ -68,7 +70,7 @@ def _absorb(digest: hashlib._Hash, part: object) -> None:
         digest.update(f"{type(part).__name__}:{part!r};".encode())
     elif isinstance(part, Path | Enum):
         _absorb(digest, part.as_posix() if isinstance(part, Path) else [type(part).__name__, part.name])
-    elif isinstance(part, np.ndarray):
+    elif isinstance(part, np.ndarray | xr.Variable):
         _absorb_array(digest, part)
     elif isinstance(part, Mapping):
         digest.update(b"{")
@@ -94,14 +96,15 @@ def _absorb(digest: hashlib._Hash, part: object) -> None:
         raise TypeError(f"cannot fingerprint a {type(part).__name__}: pass plain values, arrays or mappings of them")
 
 
-def _absorb_array(digest: hashlib._Hash, array: np.ndarray) -> None:
+def _absorb_array(digest: hashlib._Hash, array: np.ndarray | xr.Variable) -> None:
     """Absorb type, shape and bytes; text alike whether stored as fixed-width or as objects (files give objects)."""
     if array.dtype.kind in "OUST":
         digest.update(f"text{array.shape}".encode())
-        _absorb(digest, [str(item) for item in array.ravel().tolist()])
+        _absorb(digest, [str(item) for item in np.asarray(array).ravel().tolist()])
     else:
         digest.update(f"array{array.dtype.str}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        for _, piece in in_pieces(array, "fingerprint"):
+            digest.update(np.ascontiguousarray(piece).reshape(-1).view(np.uint8).data)
 
 
 def hash_core(*rooms: str) -> str:
@@ -195,10 +198,12 @@ def code_of(source: str) -> str:
 def hash_data(dataset: xr.Dataset) -> str:
     """Fingerprint every variable and coordinate by name, dimensions, type, values and attributes.
 
-    The same before and after a way through netCDF, which gives lists back as arrays and text as objects.
+    The same before and after a way through netCDF, which gives lists back as arrays and text as objects, and the same
+    whether values are in memory or on disk, from where they are read a piece at a time.
     """
+    values = {name: v if on_disk(v) else np.asarray(v.to_numpy()) for name, v in dataset.variables.items()}
     return fingerprint(
-        {str(name): [list(v.dims), np.asarray(v.to_numpy()), _plain(v.attrs)] for name, v in dataset.variables.items()},
+        {str(name): [list(v.dims), values[name], _plain(v.attrs)] for name, v in dataset.variables.items()},
         _plain(dataset.attrs),
     )
 

@@ -8,7 +8,7 @@ import xarray as xr
 from nilearn.connectome import ConnectivityMeasure
 from sklearn.covariance import EmpiricalCovariance
 
-from gcamccl_core.data import simulation
+from gcamccl_core.data import simulated_study
 from gcamccl_core.data.cohort import check_cohort, load_cohort, save_cohort, view_names
 from gcamccl_core.data.regimes import REGIMES, Regime
 from gcamccl_core.data.simulated_genotypes import make_panel
@@ -78,13 +78,13 @@ def test_a_smaller_cohort_is_the_beginning_of_a_larger_one(large, small):
 
 def test_connectivity_is_nilearns_estimate_of_the_series_drawn(monkeypatch):
     drawn = []
-    draw = simulation.draw_time_series
+    draw = simulated_study.draw_time_series
 
     def draw_and_keep(*arguments):
         drawn.append(draw(*arguments))
         return drawn[-1]
 
-    monkeypatch.setattr(simulation, "draw_time_series", draw_and_keep)
+    monkeypatch.setattr(simulated_study, "draw_time_series", draw_and_keep)
     cohort = simulate_cohort(n_subjects=20, seed=3)
     expected = ConnectivityMeasure(EmpiricalCovariance(), kind="correlation", standardize=None).fit_transform(drawn)
     np.testing.assert_allclose(cohort["fc"], expected, atol=1e-6)

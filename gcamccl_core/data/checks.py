@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+
+from gcamccl_core.pieces import in_pieces
 
 SYMMETRY_TOLERANCE = 1e-3  # half-precision sources (ABIDE's are float16) round the two triangles alike to about this
 VIEW_KINDS = ("correlation", "genotype", "measure")
@@ -86,11 +88,7 @@ def check_cohort(cohort: xr.Dataset) -> xr.Dataset:
     >>> check_cohort(cohort) is cohort
     True
     """
-    if "subject" not in cohort.coords:
-        raise CohortError("the cohort has no coordinate 'subject'; give every subject an id")
-    ids = cohort["subject"].to_index()
-    if not ids.is_unique:
-        raise CohortError(f"subject ids occur more than once: {name_some(ids[ids.duplicated()].unique())}")
+    check_subjects(cohort)
     for coordinate, variable in cohort.coords.items():
         if variable.attrs.get("role") == "view":
             raise CohortError(f"view '{coordinate}' is a coordinate; no view may be named like a dimension")
@@ -98,51 +96,112 @@ def check_cohort(cohort: xr.Dataset) -> xr.Dataset:
     if not names:
         raise CohortError("the cohort has no view: mark at least one variable with attrs['role'] = 'view'")
     for name in names:
-        _check_view(cohort[name])
-    _check_label(cohort)
-    _check_group(cohort)
+        view = cohort[name]
+        check = ViewCheck(name, view.dims, view.shape, view.attrs, cohort["subject"].to_numpy())
+        for rows, values in in_pieces(view, f"check {name}"):
+            check.add(rows, values)
+        check.finish()
+    check_label(cohort)
+    check_group(cohort)
     return cohort
 
 
-def _check_view(view: xr.DataArray) -> None:
-    """Shape first, then values: kind by kind."""
-    kind = view.attrs.get("kind", "measure")
-    if kind not in VIEW_KINDS:
-        raise CohortError(f"view '{view.name}' is of kind {kind!r}; known kinds are {', '.join(VIEW_KINDS)}")
-    if view.dims[0] != "subject" or view.ndim not in (2, 3):
-        raise CohortError(
-            f"view '{view.name}' has dimensions {view.dims}; expected (subject, feature) or (subject, i, j)"
-        )
-    if view.ndim == 3 and view.shape[1] != view.shape[2]:
-        raise CohortError(f"view '{view.name}' is not square: its images are {view.shape[1]} x {view.shape[2]}")
-    values = view.to_numpy()
-    removed = "confounds_removed" in view.attrs  # what is left has the kind's unit, no longer its range
-    if kind == "genotype" and removed:
-        _refuse(view, np.isinf(values), "infinite values")
-    elif kind == "genotype":
-        _refuse(view, ~(np.isnan(values) | np.isin(values, (0, 1, 2))), "genotypes other than 0, 1, 2 or missing (NaN)")
-    else:
-        _refuse(view, ~np.isfinite(values), "missing (NaN) or infinite values")
-    if view.ndim == 3:
-        _refuse(view, np.abs(values - values.swapaxes(1, 2)) > SYMMETRY_TOLERANCE, "asymmetric images")
-    if kind == "correlation" and not removed:
-        _refuse(view, np.abs(values) > 1 + SYMMETRY_TOLERANCE, "correlations beyond [-1, 1]")
-    if len(values) > 1 and not np.any(np.fmax.reduce(values, axis=0) > np.fmin.reduce(values, axis=0)):
-        raise CohortError(f"view '{view.name}' has no variance: all its {len(values)} subjects are alike")
+def check_subjects(cohort: xr.Dataset) -> None:
+    """Refuse subjects without ids, or ids that repeat."""
+    if "subject" not in cohort.coords:
+        raise CohortError("the cohort has no coordinate 'subject'; give every subject an id")
+    ids = cohort["subject"].to_index()
+    if not ids.is_unique:
+        raise CohortError(f"subject ids occur more than once: {name_some(ids[ids.duplicated()].unique())}")
 
 
-def _refuse(view: xr.DataArray, wrong: np.ndarray, what: str) -> None:
-    """Raise if any value is marked wrong, naming the subjects that hold one."""
-    guilty: np.ndarray = np.asarray(wrong.reshape(len(wrong), -1).any(axis=1))
-    if guilty.any():
-        subjects = view["subject"].to_numpy()[guilty]
-        raise CohortError(
-            f"view '{view.name}' has {what} in {guilty.sum()} of {len(guilty)} subjects: {name_some(subjects)}; "
-            "correct them or leave these subjects out"
-        )
+class ViewCheck:
+    """What a view must satisfy, whose values come a piece at a time: shape first, then values, kind by kind.
+
+    Parameters
+    ----------
+    name : str
+        Of the view.
+    dims, shape
+        Of the whole view, subjects first.
+    attrs : mapping
+        Its ``kind``, and ``confounds_removed`` if so.
+    subjects : array of shape (n,)
+        Ids.
+
+    Raises
+    ------
+    CohortError
+        If the kind is unknown or the shape is none of a view.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        dims: Sequence[Hashable],
+        shape: Sequence[int],
+        attrs: Mapping[str, object],
+        subjects: np.ndarray,
+    ) -> None:
+        self.name, self.kind, self.subjects = name, attrs.get("kind", "measure"), subjects
+        self.removed = "confounds_removed" in attrs  # what is left has the kind's unit, no longer its range
+        self._wrong: dict[str, np.ndarray] = {}
+        self._lowest: np.ndarray | None = None
+        self._highest: np.ndarray | None = None
+        if self.kind not in VIEW_KINDS:
+            raise CohortError(f"view '{name}' is of kind {self.kind!r}; known kinds are {', '.join(VIEW_KINDS)}")
+        if dims[0] != "subject" or len(dims) not in (2, 3):
+            raise CohortError(
+                f"view '{name}' has dimensions {tuple(dims)}; expected (subject, feature) or (subject, i, j)"
+            )
+        if len(dims) == 3 and shape[1] != shape[2]:
+            raise CohortError(f"view '{name}' is not square: its images are {shape[1]} x {shape[2]}")
+
+    def add(self, rows: slice, values: np.ndarray) -> None:
+        """Look at the values of some subjects, shape (k, *view shape)."""
+        for what, wrong in self._faults(values).items():
+            self._wrong.setdefault(what, np.zeros(len(self.subjects), dtype=bool))[rows] = wrong.reshape(
+                len(values), -1
+            ).any(axis=1)
+        low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
+        self._lowest = low if self._lowest is None else np.fmin(self._lowest, low)
+        self._highest = high if self._highest is None else np.fmax(self._highest, high)
+
+    def _faults(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Mark values that break a rule, gravest rule first."""
+        faults: dict[str, np.ndarray] = {}
+        if self.kind == "genotype" and self.removed:
+            faults["infinite values"] = np.isinf(values)
+        elif self.kind == "genotype":
+            known = np.isnan(values) | np.isin(values, (0, 1, 2))
+            faults["genotypes other than 0, 1, 2 or missing (NaN)"] = ~known
+        else:
+            faults["missing (NaN) or infinite values"] = ~np.isfinite(values)
+        with np.errstate(invalid="ignore"):  # infinity less infinity: found already
+            if values.ndim == 3:
+                faults["asymmetric images"] = np.abs(values - values.swapaxes(1, 2)) > SYMMETRY_TOLERANCE
+            if self.kind == "correlation" and not self.removed:
+                faults["correlations beyond [-1, 1]"] = np.abs(values) > 1 + SYMMETRY_TOLERANCE
+        return faults
+
+    def refuse(self) -> None:
+        """Raise if values seen so far break a rule, naming the subjects that hold them."""
+        for what, guilty in self._wrong.items():
+            if guilty.any():
+                raise CohortError(
+                    f"view '{self.name}' has {what} in {guilty.sum()} of {len(guilty)} subjects: "
+                    f"{name_some(self.subjects[guilty])}; correct them or leave these subjects out"
+                )
+
+    def finish(self) -> None:
+        """Raise if values break a rule, or do not differ between any two subjects."""
+        self.refuse()
+        if len(self.subjects) > 1 and not np.any(np.asarray(self._highest) > np.asarray(self._lowest)):
+            raise CohortError(f"view '{self.name}' has no variance: all its {len(self.subjects)} subjects are alike")
 
 
-def _check_label(cohort: xr.Dataset) -> None:
+def check_label(cohort: xr.Dataset) -> None:
+    """Refuse a label that is missing, is no class number, or has fewer than two classes."""
     if "label" not in cohort:
         raise CohortError("the cohort has no 'label'; make one from a score with extreme_groups")
     label = cohort["label"]
@@ -163,7 +222,7 @@ def _check_label(cohort: xr.Dataset) -> None:
         raise CohortError(f"'label' needs at least two classes with subjects in them; found: {found}")
 
 
-def _check_group(cohort: xr.Dataset) -> None:
+def check_group(cohort: xr.Dataset) -> None:
     """Refuse a site or family that is missing: a split would divide it unseen."""
     if "group" not in cohort:
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,12 +10,15 @@ import pandas as pd
 import xarray as xr
 
 from gcamccl_core.data.checks import CohortError, check_cohort, class_names, name_some, view_names
+from gcamccl_core.data.cohort_files import ViewInPieces, load_cohort, open_on_disk, save_cohort, save_in_pieces
 from gcamccl_core.data.splits import Split, leave_one_group_out, make_split, make_splits
 
 __all__ = [
     "CohortError",
     "Split",
+    "ViewInPieces",
     "assemble_cohort",
+    "assemble_cohort_to",
     "check_cohort",
     "class_names",
     "extreme_groups",
@@ -24,7 +26,9 @@ __all__ = [
     "load_cohort",
     "make_split",
     "make_splits",
+    "open_on_disk",
     "save_cohort",
+    "save_in_pieces",
     "view_names",
 ]
 
@@ -116,10 +120,72 @@ def assemble_cohort(
     >>> view_names(cohort)
     ['morphometry']
     """
+    subjects, tables = _match(views, label, score, covariates, group)
+    cohort = xr.Dataset(attrs=dict(attrs or {}))
+    for name, view in views.items():
+        cohort[name] = view.sel(subject=subjects)
+        cohort[name].attrs = {"kind": "measure", **view.attrs, "role": "view"}
+    return check_cohort(_add_tables(cohort, subjects, tables, classes))
+
+
+def assemble_cohort_to(
+    path: str | Path,
+    views: Mapping[str, ViewInPieces | xr.DataArray],
+    label: Mapping[str, int] | pd.Series,
+    classes: Sequence[str] = ("low", "high"),
+    score: pd.Series | None = None,
+    covariates: pd.DataFrame | None = None,
+    group: pd.Series | None = None,
+    attrs: Mapping[str, object] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Join views and tables into a cohort on disk, of which some views come a few subjects at a time.
+
+    Parameters
+    ----------
+    path, overwrite
+        The file to write, whole or not at all; whether to replace one that is there.
+    views : mapping of str to ViewInPieces or xarray.DataArray
+        All with the subjects in the same order: what comes in pieces cannot be sorted.
+    label, classes, score, covariates, group, attrs
+        As in :func:`assemble_cohort`.
+
+    Returns
+    -------
+    pathlib.Path
+        The file written, for :func:`open_on_disk`.
+
+    Raises
+    ------
+    CohortError, FileExistsError, StorageError, ValueError
+        As :func:`assemble_cohort` and :func:`save_in_pieces` do; what tables lack before any piece is read.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> ids = ["s1", "s2", "s3", "s4"]
+    >>> two_at_a_time = (np.array([[first, 2.0], [3, 4]]) for first in (0, 1))
+    >>> measure = ViewInPieces(ids, ["measure"], [2], two_at_a_time)
+    >>> with TemporaryDirectory() as folder:
+    ...     made = assemble_cohort_to(f"{folder}/mine.nc", {"measures": measure}, dict(zip(ids, [0, 1, 0, 1])))
+    ...     open_on_disk(made)["measures"].sel(subject="s3").to_numpy().tolist()
+    [1.0, 2.0]
+    """
+    subjects, tables = _match(views, label, score, covariates, group)
+    frame = xr.Dataset(coords={"subject": subjects}, attrs=dict(attrs or {}))
+    return save_in_pieces(_add_tables(frame, subjects, tables, classes), views, path, overwrite)
+
+
+def _match(
+    views: Mapping[str, xr.DataArray] | Mapping[str, ViewInPieces | xr.DataArray],
+    label: Mapping[str, int] | pd.Series,
+    score: pd.Series | None,
+    covariates: pd.DataFrame | None,
+    group: pd.Series | None,
+) -> tuple[pd.Index, dict[str, pd.Series]]:
+    """Ids of the first view's subjects and the tables by name, if all parts have these subjects and fit together."""
     if not views:
         raise CohortError("a cohort needs at least one view")
-    first_name, first = next(iter(views.items()))
-    subjects = first["subject"].to_index()
     tables: dict[str, pd.Series] = {"label": pd.Series(label)}
     tables |= {"score": score} if score is not None else {}
     tables |= {"group": group} if group is not None else {}
@@ -129,7 +195,11 @@ def assemble_cohort(
             f"two parts share a name: {name_some(n for n in set(taken) if taken.count(n) > 1)}; rename one"
         )
     tables |= {str(name): column for name, column in covariates.items()} if covariates is not None else {}
-    indexes = {name: view["subject"].to_index() for name, view in views.items()}
+    indexes = {
+        name: pd.Index(view.subjects) if isinstance(view, ViewInPieces) else view["subject"].to_index()
+        for name, view in views.items()
+    }
+    first_name, subjects = next(iter(indexes.items()))
     for name, index in {**indexes, **{name: table.index for name, table in tables.items()}}.items():
         _same_subjects(first_name, subjects, name, index)
     if group is not None and group.isna().any():
@@ -137,17 +207,19 @@ def assemble_cohort(
     for name, view in views.items():
         if name in view.dims:
             raise CohortError(f"view '{name}' has a dimension of the same name; rename one (SNPs lie along 'locus')")
-    cohort = xr.Dataset(attrs=dict(attrs or {}))
-    for name, view in views.items():
-        cohort[name] = view.sel(subject=subjects)
-        cohort[name].attrs = {"kind": "measure", **view.attrs, "role": "view"}
+    return subjects, tables
+
+
+def _add_tables(
+    cohort: xr.Dataset, subjects: pd.Index, tables: Mapping[str, pd.Series], classes: Sequence[str]
+) -> xr.Dataset:
     for name, table in tables.items():
         values = table.loc[subjects].to_numpy()
         cohort[name] = ("subject", _as_words(values) if values.dtype == object else values)
         if name not in ("label", "score", "group"):
             cohort[name].attrs["role"] = "covariate"
     cohort["label"].attrs["classes"] = list(classes)
-    return check_cohort(cohort)
+    return cohort
 
 
 def _as_words(values: np.ndarray) -> np.ndarray:
@@ -165,59 +237,3 @@ def _same_subjects(first_name: str, first: pd.Index, name: str, other: pd.Index)
                 f"subjects of '{first_name}' and '{name}' do not match: '{here}' lacks {name_some(missing)}; "
                 "keep the subjects that every part has"
             )
-
-
-def save_cohort(cohort: xr.Dataset, path: str | Path, overwrite: bool = False) -> Path:
-    """Check a cohort and write it as netCDF, whole or not at all.
-
-    Parameters
-    ----------
-    cohort : xarray.Dataset
-        A cohort that passes :func:`check_cohort`.
-    path : path
-        The file to write, usually ``*.nc``.
-    overwrite : bool
-        Replace a file that is already there.
-
-    Returns
-    -------
-    pathlib.Path
-        The file written.
-
-    Raises
-    ------
-    FileExistsError
-        If the file is there and ``overwrite`` is False.
-    """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; choose another name or pass overwrite=True")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        check_cohort(cohort).to_netcdf(partial, engine="h5netcdf")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
-def load_cohort(path: str | Path) -> xr.Dataset:
-    """Read a cohort from netCDF into memory and check it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    CohortError
-        If the file is truncated, is no netCDF, or breaks the schema.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no cohort file {path}")
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as stored:
-            cohort = stored.load()
-    except (OSError, ValueError, RuntimeError, KeyError) as fault:
-        raise CohortError(f"{path} cannot be read as netCDF; it may be truncated ({fault})") from fault
-    return check_cohort(cohort)

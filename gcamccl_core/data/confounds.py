@@ -12,6 +12,7 @@ from sklearn.linear_model import LinearRegression
 from gcamccl_core.data.checks import check_cohort, name_some, view_names
 from gcamccl_core.data.confound_columns import confound_table, known_confounds, make_encoder
 from gcamccl_core.data.splits import Split
+from gcamccl_core.pieces import on_disk, require_memory
 
 __all__ = ["ConfoundRemoval", "clean_for_splits", "known_confounds", "remove_confounds"]
 
@@ -84,6 +85,7 @@ class ConfoundRemoval:
             If a confound is unknown, infinite or missing in all subjects, a feature is missing in all subjects, or
             the confounds have so many categories that nothing would be left of the features.
         """
+        _require_memory(training)
         table = confound_table(training, self.confounds)
         empty = [name for name, column in table.items() if column.isna().all()]
         if empty:
@@ -119,11 +121,14 @@ class ConfoundRemoval:
             If the removal has not been fitted.
         ValueError
             If a view or its number of features differs from those fitted, or the cohort lacks a confound.
+        MemoryError
+            If the cohort lies on disk, and what would be left of its views does not fit into memory.
         """
         if self._encoder is None:
             raise RuntimeError("the removal of confounds is not fitted; call fit with the training subjects first")
         for name in set(self._coefficients).symmetric_difference(view_names(cohort)):
             raise ValueError(f"view '{name}' is not in both the cohort and what the removal was fitted on; fit it anew")
+        _require_memory(cohort)
         design = self._encoder.transform(confound_table(cohort, self.confounds))
         removed = cohort.copy()
         for name, coefficients in self._coefficients.items():
@@ -245,6 +250,16 @@ def _fit_view(view: xr.DataArray, design: np.ndarray) -> np.ndarray:
         filled = np.where(missing, np.nanmean(features, axis=0), features)
         coefficients[part] = LinearRegression().fit(design, filled).coef_
     return coefficients
+
+
+def _require_memory(cohort: xr.Dataset) -> None:
+    """Refuse what lies on disk and would not fit into memory: values, what is left of them, and a copy."""
+    stored = [cohort[name] for name in view_names(cohort) if on_disk(cohort[name])]
+    require_memory(
+        3 * sum(view.nbytes for view in stored),
+        f"removing confounds from {cohort.sizes['subject']} subjects",
+        "take fewer, as in cohort.isel(subject=...).load(), or a machine with more memory",
+    )
 
 
 def _n_features(view: xr.DataArray) -> int:

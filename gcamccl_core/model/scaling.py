@@ -10,6 +10,8 @@ import xarray as xr
 from torch import Tensor, nn
 
 from gcamccl_core.data.checks import name_some
+from gcamccl_core.model.stored_moments import StoredMoments
+from gcamccl_core.pieces import on_disk
 
 AS_THEY_ARE = ("correlation", "genotype")
 ROUNDING = 1e-6  # relative to a feature's size, or to the spread of the others: below it, nothing varies
@@ -47,6 +49,27 @@ def center_and_spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _typical(spread: np.ndarray) -> float:
     """Median of the spreads of what varies at all."""
     return float(np.median(spread[spread > 0])) if (spread > 0).any() else 0.0
+
+
+class _Moments:
+    """Of a view in memory, missing values apart: by variable of a vector, of all values of an image together."""
+
+    def __init__(self, view: xr.DataArray) -> None:
+        self._values = view.to_numpy().astype(np.float64)
+        self._axis = 0 if view.ndim == 2 else None
+        self.missing = np.asarray(np.isnan(self._values).all(axis=self._axis))
+
+    @property
+    def mean(self) -> np.ndarray:
+        return np.asarray(np.nanmean(self._values, axis=self._axis))
+
+    @property
+    def spread(self) -> np.ndarray:
+        return np.asarray(np.nanstd(self._values, axis=self._axis))
+
+    @property
+    def constant(self) -> np.ndarray:
+        return np.asarray(np.nanmax(self._values, axis=self._axis) == np.nanmin(self._values, axis=self._axis))
 
 
 class Scaling(nn.Module):
@@ -88,25 +111,23 @@ class Scaling(nn.Module):
         ValueError
             If a variable of a vector is missing in all of them.
         """
-        values = view.to_numpy().astype(np.float64)
-        axis = 0 if values.ndim == 2 else None
-        missing = np.isnan(values).all(axis=axis)
-        if missing.any():
-            lacking = view[view.dims[1]].to_numpy()[missing]
+        moments = StoredMoments(view) if on_disk(view) else _Moments(view)
+        if moments.missing.any():
+            lacking = view[view.dims[1]].to_numpy()[moments.missing]
             raise ValueError(
                 f"view '{view.name}': no training subject has a value of {name_some(lacking)}; leave these out"
             )
-        self.fill.copy_(torch.as_tensor(np.nanmean(values, axis=axis)))
+        self.fill.copy_(torch.as_tensor(moments.mean))
         if view.attrs.get("kind") in AS_THEY_ARE:
             self.center.zero_()
             self.scale.fill_(1)
         else:
-            spread = np.asarray(np.nanstd(values, axis=axis))
-            constant = np.nanmax(values, axis=axis) == np.nanmin(values, axis=axis)
-            rounding = ROUNDING * np.maximum(np.abs(np.nanmean(values, axis=axis)), _typical(spread))
+            spread = moments.spread
+            rounding = ROUNDING * np.maximum(np.abs(moments.mean), _typical(spread))
             self.center.copy_(self.fill)
             # what varies by rounding alone becomes 0, whatever a new subject's value
-            self.scale.copy_(torch.as_tensor(np.where(constant | (spread <= rounding), np.inf, spread)))
+            scale = np.where(moments.constant | (spread <= rounding), np.inf, spread)
+            self.scale.copy_(torch.as_tensor(scale))
         return self
 
     def forward(self, view: xr.DataArray) -> Tensor:
