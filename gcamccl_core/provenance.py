@@ -6,7 +6,6 @@ import ast
 import dataclasses
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from gcamccl_core.kept_files import whole_file
 from gcamccl_core.pieces import in_pieces, on_disk
 
 CORE = Path(__file__).parent
@@ -275,9 +275,6 @@ def what_changed(made: Mapping[str, object], now: Mapping[str, object]) -> list[
 
 def write_json(path: str | Path, content: object) -> Path:
     """Write JSON whole or not at all, making the folder if need be."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(content, indent=1, sort_keys=True, default=str) + "\n")
-    partial.replace(path)
-    return path
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(content, indent=1, sort_keys=True, default=str) + "\n")
+    return Path(path)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,7 +14,18 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from gcamccl_core.provenance import fingerprint, resolve, stamp, write_json
+from gcamccl_core.disk_faults import StorageError, explain, require_room, require_writable
+from gcamccl_core.kept_files import (
+    DamagedFileError,
+    digest_folder,
+    partial_suffix,
+    read_sealed,
+    refuse_damage,
+    remove_leftovers,
+    set_aside,
+    write_sealed,
+)
+from gcamccl_core.provenance import fingerprint, resolve, stamp
 
 STAMP = "stamp.json"
 _watched: ContextVar[list[dict[str, str]] | None] = ContextVar("versions that artefacts were made with", default=None)
@@ -37,21 +45,27 @@ def _save_table(table: pd.DataFrame, folder: Path) -> None:
     table.to_csv(folder / "table.csv", index=False)
 
 
+def _save_dataset(dataset: xr.Dataset, folder: Path) -> None:
+    require_room(folder / "dataset.nc", dataset.nbytes)
+    dataset.to_netcdf(folder / "dataset.nc", engine="h5netcdf")
+
+
 def _load_dataset(folder: Path) -> xr.Dataset:
     with xr.open_dataset(folder / "dataset.nc", engine="h5netcdf") as stored:
         return stored.load()
 
 
-DATASET = Format(lambda dataset, folder: dataset.to_netcdf(folder / "dataset.nc", engine="h5netcdf"), _load_dataset)
+DATASET = Format(_save_dataset, _load_dataset)
 TABLE = Format(_save_table, lambda folder: pd.read_csv(folder / "table.csv"))
 
 
 def cached(run_folder: str | Path, kind: str, key: object, make: Callable[[], Any], form: Format = DATASET) -> Any:
     """Load an artefact if this run has made it already, otherwise make and keep it.
 
-    The artefact lies in ``<run_folder>/<kind>/<fingerprint of key>/`` with a ``stamp.json`` beside it. The folder
-    appears whole or not at all: a process killed while it makes or writes leaves nothing that a later one would
-    take for finished, and of two that make the same at once the first one's stays.
+    The artefact lies in ``<run_folder>/<kind>/<fingerprint of key>/`` with a ``stamp.json`` beside it, which knows the
+    checksums of all files. The folder appears whole or not at all: a process killed while it makes or writes leaves
+    nothing that a later one would take for finished, and of two that make the same at once the first one's stays. One
+    that was damaged since is set aside, with a warning, and made anew.
 
     Parameters
     ----------
@@ -72,6 +86,11 @@ def cached(run_folder: str | Path, kind: str, key: object, make: Callable[[], An
     object
         Always as read back from the store, so that the first run and the second continue from the same values.
 
+    Raises
+    ------
+    StorageError
+        If the artefact cannot be written, with the reason and what to do.
+
     Examples
     --------
     >>> from tempfile import mkdtemp
@@ -81,24 +100,48 @@ def cached(run_folder: str | Path, kind: str, key: object, make: Callable[[], An
     >>> len(calls), tables[2]["epoch"].tolist()
     (1, [1, 2])
     """
-    digits = fingerprint(key)
-    final = resolve(run_folder) / kind / digits
-    if not final.is_dir():
-        artefact = make()
-        _remove_leftovers(final)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(mkdtemp(prefix=f".{digits}-{socket.gethostname()}-{os.getpid()}-", dir=final.parent))
+    final = resolve(run_folder) / kind / fingerprint(key)
+    if final.is_dir():
         try:
-            form.save(artefact, partial)
-            write_json(partial / STAMP, stamp({"kind": kind, "key": key}))
-            partial.chmod(0o755)  # mkdtemp keeps others out
-            partial.rename(final)
-        except OSError:
-            if not final.is_dir():  # another process may have been first: then its artefact is as good
-                raise
-        finally:
+            return _load(final, form)
+        except DamagedFileError as fault:
+            set_aside(final, fault, "the artefact is made anew")
+    require_writable(final.parent)
+    _keep(make(), final, {"kind": kind, "key": key}, form)
+    return _load(final, form)
+
+
+def _keep(artefact: Any, final: Path, parameters: dict[str, object], form: Format) -> None:
+    """Write an artefact into a folder that gets its name when all is there."""
+    partial = None
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(final.parent, f".{final.name}-*")
+        partial = Path(mkdtemp(prefix=f".{final.name}-", suffix=partial_suffix(), dir=final.parent))
+        form.save(artefact, partial)
+        write_sealed(partial / STAMP, {**stamp(parameters), "files": digest_folder(partial)})
+        partial.chmod(0o755)  # mkdtemp keeps others out
+        partial.rename(final)
+    except Exception as fault:
+        if isinstance(fault, OSError) and final.is_dir():  # another process was first: its artefact is as good
+            return
+        if isinstance(fault, StorageError) and partial is not None:  # say the name that the user knows
+            raise StorageError(fault.errno, str(fault.strerror).replace(str(partial), str(final))) from fault
+        said = explain(fault, final)
+        if said is None:
+            raise
+        raise said from fault
+    finally:
+        if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
-    note_versions([json.loads((final / STAMP).read_text())["versions"]])
+
+
+def _load(final: Path, form: Format) -> Any:
+    made = read_sealed(final / STAMP) if (final / STAMP).is_file() else {}
+    if "files" not in made:
+        raise DamagedFileError(f"{final / STAMP} is missing or lists no checksums")
+    refuse_damage(final, made["files"])
+    note_versions([made["versions"]])
     return form.load(final)
 
 
@@ -132,15 +175,3 @@ def note_versions(made_with: list[dict[str, str]]) -> None:
     seen = _watched.get()
     if seen is not None:
         seen += made_with
-
-
-def _remove_leftovers(final: Path) -> None:
-    """Remove what processes of this machine that no longer live have left half-written of this artefact."""
-    prefix = f".{final.name}-{socket.gethostname()}-"
-    for partial in final.parent.glob(f"{prefix}*"):
-        try:
-            os.kill(int(partial.name.removeprefix(prefix).split("-")[0]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(partial, ignore_errors=True)
-        except PermissionError:  # somebody else's, and alive
-            continue

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from gcamccl_core.data.manifest import UnavailableError
 from gcamccl_core.data.sources import open_cohort
+from gcamccl_core.kept_files import read_sealed, write_sealed
 from gcamccl_core.model.comparators import COMPARATORS
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import MEASURES, compare_paired, summarise
@@ -222,9 +223,9 @@ def test_a_stamp_names_the_versions_that_made_the_pieces(script, tmp_path, monke
     store = str(tmp_path / "store")
     run_units(partial(make_number, store), [1, 2], 1)
     kept = next(Path(store).glob("numbers/*/stamp.json"))
-    made_with = json.loads(kept.read_text())
+    made_with = read_sealed(kept)
     made_with["versions"]["torch"] = "0.0.1"  # as if this piece had been made elsewhere
-    kept.write_text(json.dumps(made_with))
+    write_sealed(kept, made_with)
 
     def make(store, jobs, n):
         return Made(pd.concat(run_units(partial(make_number, str(tmp_path / "store")), [1, 2], jobs)), [])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pandas as pd
 import pytest
@@ -12,6 +13,9 @@ import torch
 from small_cohorts import planted_cohort, same_weights
 
 from gcamccl_core.data.cohort import load_cohort, make_split, save_cohort
+from gcamccl_core.disk_faults import StorageError
+from gcamccl_core.kept_files import DamageWarning
+from gcamccl_core.model.epochs import Training
 from gcamccl_core.model.network_files import load_net
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.training import fit, fit_many
@@ -106,13 +110,58 @@ def test_whatever_matters_gets_a_folder_of_its_own(cohort, split, tmp_path):
     assert len(list(tmp_path.iterdir())) == 5  # the fourth of six is the first again
 
 
-@pytest.mark.parametrize("name", ["cross_entropy.safetensors", "training.json", "checkpoint.safetensors"])
-def test_damaged_files_are_named(cohort, split, tmp_path, name):
-    fit(cohort, split, RECIPE, 0, tmp_path, progress=False)
+def flip(path):
+    """Change one bit in the middle of a file, which leaves its length and its format as they were."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+@pytest.mark.parametrize("damage", [flip, cut])
+@pytest.mark.parametrize("name", ["cross_entropy.safetensors", "loss.safetensors", "training.json"])
+def test_a_damaged_training_is_named_kept_aside_and_trained_anew(cohort, split, fitted, tmp_path, name, damage):
+    fit(cohort, split, RECIPE, 3, tmp_path, progress=False)
     (folder,) = tmp_path.iterdir()
-    if name == "checkpoint.safetensors":  # as a kill would have left it, then damaged
-        (folder / "loss.safetensors").rename(folder / name)
-        (folder / "training.json").unlink()
-    (folder / name).write_bytes((folder / name).read_bytes()[:-50])
-    with pytest.raises(ValueError, match=rf"{folder.name}/{name} is truncated or not ours; delete"):
-        fit(cohort, split, RECIPE, 0, tmp_path, progress=False)
+    damage(folder / name)
+    damaged = (folder / name).read_bytes()
+    with pytest.warns(DamageWarning, match=rf"{folder.name}/{name} is .*kept aside as .*trained anew"):
+        again = fit(cohort, split, RECIPE, 3, tmp_path, progress=False)
+    assert same_weights(again, fitted)
+    pd.testing.assert_frame_equal(again.history, fitted.history)
+    assert (tmp_path / f".damaged-{folder.name}" / name).read_bytes() == damaged
+    with warnings.catch_warnings(action="error"):
+        fit(cohort, split, RECIPE, 3, tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("damage", [flip, cut])
+def test_a_damaged_checkpoint_is_named_and_training_starts_from_the_beginning(
+    cohort, split, fitted, tmp_path, damage, monkeypatch
+):
+    run_epoch = Training.run_epoch
+
+    def killed(training, *parts):
+        if training.epoch == 3:
+            raise KeyboardInterrupt
+        run_epoch(training, *parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "run_epoch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(cohort, split, RECIPE, 3, tmp_path, progress=False, checkpoint_every=1)
+    (folder,) = tmp_path.iterdir()
+    damage(folder / "checkpoint.safetensors")
+    with pytest.warns(DamageWarning, match=rf"{folder.name}/checkpoint\.safetensors is .*starts from the beginning"):
+        again = fit(cohort, split, RECIPE, 3, tmp_path, progress=False)
+    assert same_weights(again, fitted)
+    pd.testing.assert_frame_equal(again.history, fitted.history)
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_before_training(cohort, split, tmp_path, monkeypatch):
+    monkeypatch.setattr(Training, "run_epoch", lambda *_: pytest.fail("trained"))
+    (tmp_path / "models").write_text("a file")
+    with pytest.raises(StorageError, match=r"models is a file, and .*models would be a folder"):
+        fit(cohort, split, RECIPE, 3, tmp_path / "models", progress=False)

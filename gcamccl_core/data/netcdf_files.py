@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,9 +11,8 @@ import h5netcdf
 import numpy as np
 import xarray as xr
 
-from gcamccl_core.disk_faults import StorageError, free_bytes
+from gcamccl_core.disk_faults import require_room
 from gcamccl_core.kept_files import whole_file
-from gcamccl_core.pieces import in_words
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> None:
@@ -134,12 +132,7 @@ def write_in_pieces(
     [[1.0, 1.0], [2.0, 2.0], [2.0, 2.0]]
     """
     refuse_existing(path, overwrite)
-    needed, free = sum(layout.size for layout in layouts.values()), free_bytes(Path(path))
-    if needed > free:
-        told = (
-            f"{path} takes {in_words(needed)}, its disk has {in_words(free)} left; make room or choose another folder"
-        )
-        raise StorageError(errno.ENOSPC, told)
+    require_room(Path(path), sum(layout.size for layout in layouts.values()))
     with whole_file(path) as partial:
         frame.to_netcdf(partial, engine="h5netcdf")
         with h5netcdf.File(partial, "a") as file:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from gcamccl_core.kept_files import CHECKSUM, DamagedFileError, set_aside, whole_file
+
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], content: object) -> Path:
-    """Write tensors with JSON beside them; a kill in the midst leaves the former file as it was.
+    """Write tensors with JSON beside them and a checksum of both; a kill in the midst leaves the former file as it was.
 
     Parameters
     ----------
@@ -24,20 +27,18 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], content: obje
         Of any shape, type and memory format.
     content : object
         Anything that JSON can hold; it goes into the file's metadata.
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written, with the reason and what to do.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(
-            {name: tensor.detach().contiguous() for name, tensor in tensors.items()},
-            unfinished,
-            metadata={"content": json.dumps(content)},
-        )
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(content)
+    held = json.dumps({"content": text, CHECKSUM: _checksum(kept, text)})  # one entry: several have no fixed order
+    with whole_file(path) as partial:
+        save_file(kept, partial, metadata={"held": held})
+    return Path(path)
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
@@ -47,8 +48,8 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
     ------
     FileNotFoundError
         If there is no such file.
-    ValueError
-        If the file is truncated or holds something else.
+    DamagedFileError
+        If the file is truncated, altered or holds something else.
 
     Examples
     --------
@@ -64,6 +65,31 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
     try:
         with safe_open(path, framework="pt") as stored:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            return tensors, json.loads(stored.metadata()["content"])
+            held = json.loads(stored.metadata()["held"])
+        text, checksum = held["content"], held[CHECKSUM]
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as fault:
-        raise ValueError(f"{path} is truncated or not ours; delete it and train anew ({fault})") from fault
+        raise DamagedFileError(f"{path} is truncated or not ours; delete it and train anew ({fault})") from fault
+    if checksum != _checksum(tensors, text):
+        raise DamagedFileError(
+            f"{path} is damaged: its content is not what its checksum says; delete it and train anew"
+        )
+    return tensors, json.loads(text)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], Any] | None:
+    """Read a checkpoint as :func:`read_tensors` does; None if there is none, or, with a warning, if it is damaged."""
+    if not path.is_file():
+        return None
+    try:
+        return read_tensors(path)
+    except DamagedFileError as fault:
+        set_aside(path, fault, "training starts from the beginning")
+        return None
+
+
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}:{tensor.dtype}{tuple(tensor.shape)};".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,11 +13,19 @@ import xarray as xr
 
 from gcamccl_core.data.checks import name_some
 from gcamccl_core.data.cohort import Split
+from gcamccl_core.kept_files import (
+    DamagedFileError,
+    digest_file,
+    read_sealed,
+    refuse_damage,
+    set_aside,
+    write_sealed,
+)
 from gcamccl_core.model.epochs import HISTORY_COLUMNS, predict_logits
 from gcamccl_core.model.network_files import load_net, save_net
 from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.model.recipe import Recipe
-from gcamccl_core.provenance import write_json
+from gcamccl_core.model.streamed_inputs import prepare_inputs
 
 SUMMARY = "training.json"
 
@@ -93,7 +101,7 @@ class Fitted:
         """
         if self.recipe.fusion != "collaborative":
             raise ValueError(f"a network trained by {self.recipe.fusion} has no classifier; give its features() to one")
-        logits = predict_logits(self.net, self.net.prepare(cohort, subjects))
+        logits = predict_logits(self.net, prepare_inputs(self.net, cohort, subjects))
         unknown = set(views or ()) - set(logits)
         if unknown:
             raise ValueError(f"the network has no view {name_some(sorted(unknown))}; it has {name_some(logits)}")
@@ -115,7 +123,7 @@ class Fitted:
         pandas.DataFrame
             Index ``subject``, 64 columns per view, named ``"<view> <number>"``; not negative.
         """
-        found = predict_logits(self.net, self.net.prepare(cohort, subjects), features=True)
+        found = predict_logits(self.net, prepare_inputs(self.net, cohort, subjects), features=True)
         ids = cohort["subject"].to_numpy() if subjects is None else cohort["subject"].to_numpy()[np.asarray(subjects)]
         columns = [f"{view} {number}" for view, values in found.items() for number in range(values.shape[1])]
         values = np.concatenate([each.cpu().numpy() for each in found.values()], axis=1)
@@ -123,7 +131,7 @@ class Fitted:
 
 
 def save_fitted(fitted: Fitted, folder: Path, made: dict[str, object]) -> None:
-    """Keep a finished training in a folder; the summary comes last and says that all is there.
+    """Keep a finished training in a folder; the summary comes last, says that all is there, and knows its checksums.
 
     Parameters
     ----------
@@ -143,8 +151,9 @@ def save_fitted(fitted: Fitted, folder: Path, made: dict[str, object]) -> None:
         "history": history,
         "linear": fitted.linear,
         "agreement": fitted.agreement,
+        "files": {f"{rule}.safetensors": digest_file(folder / f"{rule}.safetensors") for rule in fitted.nets},
     }
-    write_json(folder / SUMMARY, {"stamp": made, **held})
+    write_sealed(folder / SUMMARY, {"stamp": made, **held})
 
 
 def load_fitted(folder: Path, recipe: Recipe, split: Split, seed: int) -> Fitted:
@@ -152,14 +161,32 @@ def load_fitted(folder: Path, recipe: Recipe, split: Split, seed: int) -> Fitted
 
     Raises
     ------
-    ValueError
-        If a file is truncated; the message names it.
+    DamagedFileError
+        If a file is truncated, altered or missing; the message names it.
     """
+    summary = _read_summary(folder)
     nets = {rule: load_net(folder / f"{rule}.safetensors") for rule in recipe.rules}
-    try:
-        summary = json.loads((folder / SUMMARY).read_text())
-        history, selected, classes = pd.DataFrame(summary["history"]), summary["selected"], summary["classes"]
-        linear, agreement = summary["linear"], summary["agreement"]
-    except (ValueError, KeyError) as fault:
-        raise ValueError(f"{folder / SUMMARY} is truncated or not ours; delete its folder and train anew") from fault
+    history, selected, classes = pd.DataFrame(summary["history"]), summary["selected"], summary["classes"]
+    linear, agreement = summary["linear"], summary["agreement"]
     return Fitted(nets, selected, history[HISTORY_COLUMNS], recipe, split, seed, classes, linear, agreement)
+
+
+def is_kept(folder: Path) -> bool:
+    """Whether a folder holds a finished training; one that is damaged is set aside, with a warning."""
+    if not (folder / SUMMARY).is_file():
+        return False
+    try:
+        _read_summary(folder)
+    except DamagedFileError as fault:
+        set_aside(folder, fault, "the network is trained anew")
+        return False
+    return True
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    try:
+        summary = read_sealed(folder / SUMMARY)
+        refuse_damage(folder, summary["files"])
+    except KeyError as fault:
+        raise DamagedFileError(f"{folder / SUMMARY} is truncated or not ours: it lists no files") from fault
+    return summary
