@@ -15,13 +15,14 @@ from threadpoolctl import threadpool_limits
 from tqdm.std import tqdm
 
 from gcamccl_core.data.cohort import Split
-from gcamccl_core.kept_files import require_writable
+from gcamccl_core.disk_faults import require_writable
 from gcamccl_core.model.devices import choose_device
 from gcamccl_core.model.fitted import Fitted, is_kept, load_fitted, save_fitted
 from gcamccl_core.model.many_networks import train_together, why_not_stacked
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.single_training import CHECKPOINT, train_one
 from gcamccl_core.model.training_checks import PARTS, check_trainings
+from gcamccl_core.pieces import on_disk
 from gcamccl_core.provenance import fingerprint, hash_data, hash_module, resolve, stamp
 
 
@@ -40,7 +41,8 @@ def fit(
     Parameters
     ----------
     cohort : xarray.Dataset
-        A cohort; subjects whose label is -1 take no part.
+        A cohort; subjects whose label is -1 take no part. One opened by :func:`.open_on_disk` is read a batch at a
+        time, and gives the same network to the bit.
     split : Split
         Positions to train on, to select the epoch with, and to keep for the test, which training never sees.
     recipe : Recipe
@@ -72,6 +74,8 @@ def fit(
         If the split does not fit the cohort or the recipe, or a stored file is damaged.
     FloatingPointError
         If the loss is no longer finite.
+    MemoryError
+        If a cohort on disk must be held in memory for pathways beside the ConvNet, and there is no room.
 
     Examples
     --------
@@ -138,6 +142,8 @@ def fit_many(
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
     chosen = choose_device(device)
+    if on_disk(cohort) and together is None:
+        together = False  # a stack holds everybody's inputs
     stacked = _choose_way(recipe, chosen, jobs, together)
     if out is not None:
         require_writable(resolve(out))
