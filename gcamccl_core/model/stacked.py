@@ -55,6 +55,7 @@ class StackedNet(nn.Module):
             self.encoders[view] = _stack_module([net.encoders[view] for net in nets], list(seeds), numbers)
             self.heads[view] = _StackedHead([net.heads[view] for net in nets])
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.to(next(first.parameters()).dtype)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits of every network.

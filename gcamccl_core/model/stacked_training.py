@@ -63,7 +63,7 @@ class StackedTraining:
         self.target, self.train, self.validation = target.to(device), train, validation.to(device)
         self.parameters: list[Tensor] = list(self.stack.parameters())
         self.momentum = [torch.zeros_like(each) for each in self.parameters]
-        self.rate = torch.zeros((), device=device)
+        self.rate = torch.zeros((), dtype=torch.float64, device=device)  # without a size: it changes no type
         self.shuffling = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.shares = self.stack.shares()
         self.epoch = self.steps = 0
