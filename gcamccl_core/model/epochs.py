@@ -14,20 +14,21 @@ from gcamccl_core.model.losses import fusion_terms
 from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.model.pathways import LinearPathway
 from gcamccl_core.model.recipe import Recipe
+from gcamccl_core.model.streamed_inputs import Inputs
 
-Part = tuple[dict[str, Tensor], Tensor]  # prepared inputs by view, and class numbers, of the same subjects
+Part = tuple[Mapping[str, Inputs], Tensor]  # prepared inputs by view, and class numbers, of the same subjects
 HISTORY_COLUMNS = ["epoch", "part", "loss", "fit", "agreement", "cross_entropy", "accuracy"]
 SUBJECTS_AT_ONCE = 32  # without gradients: enough to be quick, few enough for any memory
 
 
-def predict_logits(net: CollaborativeNet, inputs: Mapping[str, Tensor], features: bool = False) -> dict[str, Tensor]:
+def predict_logits(net: CollaborativeNet, inputs: Mapping[str, Inputs], features: bool = False) -> dict[str, Tensor]:
     """Logits without gradients, a few dozen subjects at a time; the network is left in eval mode.
 
     Parameters
     ----------
     net : CollaborativeNet
         The network.
-    inputs : mapping of str to Tensor
+    inputs : mapping of str to Tensor or StreamedView
         Every view, prepared, shape (n, 1, *view shape).
     features : bool
         Hand out the flattened features instead, see :meth:`.CollaborativeNet.features`.
@@ -143,7 +144,7 @@ class Training:
                 self.least[rule], self.selected[rule] = value, self.epoch
                 self.weights[rule] = {name: tensor.clone() for name, tensor in self.net.state_dict().items()}
 
-    def _train(self, inputs: dict[str, Tensor], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    def _train(self, inputs: Mapping[str, Inputs], target: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Pass once through all subjects in a new order; hand back what was predicted, and the truth in that order."""
         self.net.train()
         for group in self.optimiser.param_groups:
@@ -235,5 +236,5 @@ def move_part(part: Part, device: torch.device) -> Part:
     return {view: values.to(device) for view, values in part[0].items()}, part[1].to(device)
 
 
-def _pick(inputs: Mapping[str, Tensor], positions: Tensor) -> dict[str, Tensor]:
+def _pick(inputs: Mapping[str, Inputs], positions: Tensor) -> dict[str, Tensor]:
     return {view: values[positions] for view, values in inputs.items()}

@@ -114,9 +114,8 @@ class Recipe:
             _refuse_unless(self.output == "softmax", "output", "'softmax' with linear pathways", self.output)
         _refuse_unless(self.combine == "mean" or all(linear), "combine", "'mean' without linear pathways", self.combine)
         if self.fusion != "collaborative":
-            published = self.image == self.vector == PUBLISHED
             _refuse_unless(
-                published, "image and vector", f"'convolution' with {self.fusion}", (self.image, self.vector)
+                self.is_published, "image and vector", f"'convolution' with {self.fusion}", (self.image, self.vector)
             )
             _refuse_unless(self.latent >= 2, "latent", "at least 2", self.latent)
             least = 2 * self.latent
@@ -132,6 +131,11 @@ class Recipe:
     def has_epochs(self) -> bool:
         """Whether any pathway is trained epoch by epoch; linear ones alone need no validation part either."""
         return {*self.image, *self.vector} != {"linear"}
+
+    @property
+    def is_published(self) -> bool:
+        """Whether every view has Table IV's ConvNet and nothing beside it."""
+        return self.image == self.vector == PUBLISHED
 
     @property
     def smallest_batch(self) -> int:

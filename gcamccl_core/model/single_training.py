@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from torch import Tensor
 from tqdm.std import tqdm
 
 from gcamccl_core.data.cohort import Split, class_names
 from gcamccl_core.model.additive import fit_additive
 from gcamccl_core.model.checkpoint import read_checkpoint, write_tensors
-from gcamccl_core.model.epochs import Training, move_part
+from gcamccl_core.model.epochs import Part, Training, move_part
 from gcamccl_core.model.fitted import Fitted
 from gcamccl_core.model.initial_network import initial_network
 from gcamccl_core.model.recipe import Recipe
+from gcamccl_core.model.streamed_inputs import prepare_inputs
 from gcamccl_core.model.training_checks import groups_kept
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -53,15 +55,15 @@ def train_one(
         torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
             torch.cuda.manual_seed(seed)
-        net = initial_network(cohort, split, recipe)
-        train, validation = (
-            (net.prepare(cohort, part), torch.from_numpy(label[part])) for part in (split.train, split.validation)
-        )
+        net, whole = initial_network(cohort, split, recipe), not recipe.is_published
+        train: Part = prepare_inputs(net, cohort, split.train, whole), torch.from_numpy(label[split.train])
+        validation: Part = prepare_inputs(net, cohort, split.validation), torch.from_numpy(label[split.validation])
+        tensors = {view: each for view, each in train[0].items() if isinstance(each, Tensor)}
         linear = None
         if "linear" in recipe.image:
             groups = groups_kept(cohort, split)
-            linear = fit_additive(net, *train, recipe.agreement, recipe.gates, seed, groups)
-        net.fit_standardisations(train[0])
+            linear = fit_additive(net, tensors, train[1], recipe.agreement, recipe.gates, seed, groups)
+        net.fit_standardisations(tensors)
         held_out, agreement = (None, None) if linear is None else (linear.held_out, linear.agreement)
         training = Training(net.to(device), recipe, seed, len(classes), held_out, agreement)
         train, validation = (move_part(part, device) for part in (train, validation))

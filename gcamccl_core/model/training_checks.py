@@ -12,6 +12,7 @@ from gcamccl_core.data.cohort import Split, class_names
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scaling import Scaling
 from gcamccl_core.model.setting_choice import divide
+from gcamccl_core.model.streamed_inputs import require_whole
 
 PARTS = ("train", "validation", "test")
 
@@ -30,6 +31,8 @@ def check_trainings(cohort: xr.Dataset, splits: Sequence[Split], seeds: Sequence
         If the cohort breaks its schema.
     ValueError
         If splits and seeds do not go in pairs, or a split does not fit the cohort or the recipe.
+    MemoryError
+        If a cohort on disk must be held in memory for the recipe's pathways, and there is no room.
     """
     check_cohort(cohort)
     if len(splits) != len(seeds) or not seeds:
@@ -68,6 +71,8 @@ def _check_fusion(cohort: xr.Dataset, splits: Sequence[Split], recipe: Recipe) -
 def _check_fit(cohort: xr.Dataset, split: Split, recipe: Recipe, seed: int) -> None:
     """Refuse training subjects that lack a feature altogether, or cannot be divided into folds."""
     train, classes = split.train, class_names(cohort)
+    if not recipe.is_published:
+        require_whole(cohort, train, "pathways beside the ConvNet")
     for name in view_names(cohort):
         if cohort[name].attrs.get("kind") == "genotype":  # no other kind may be missing
             Scaling(cohort[name].shape[1:]).fit(cohort[name].isel(subject=train))
