@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 import xarray as xr
 from tqdm.std import tqdm
 
@@ -15,9 +17,11 @@ from gcamccl_core.maps.dataset import label_maps, write_maps
 from gcamccl_core.maps.gradient_rules import STEPS, Background
 from gcamccl_core.maps.hooks import check_classes, choose_layers, traced_pass
 from gcamccl_core.maps.map_rules import choose_rules, needs_background, needs_relu_rules
+from gcamccl_core.model.devices import choose_device
 from gcamccl_core.model.networks import CollaborativeNet
 
 METHODS = ("grad_cam", "grad_cam_relu", "guided_backprop", "guided_grad_cam", "class_contrast")
+BATCH_SIZES = {"cpu": 16, "cuda": 128}  # a GPU waits for its launches where few subjects go at once
 WITHOUT_LAYERS = ("gradient", "gradient_x_input", "class_contrast")
 
 
@@ -38,7 +42,7 @@ def compute_maps(
     methods: Sequence[str] | None = None,
     layers: Mapping[str, str] | None = None,
     subjects: Sequence[int] | np.ndarray | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -46,6 +50,7 @@ def compute_maps(
     background: Sequence[int] | np.ndarray | None = None,
     steps: int = STEPS,
     seed: int = 0,
+    device: str | torch.device | None = None,
 ) -> xr.Dataset:
     """Compute the maps of all views, classes and methods, with one forward pass per batch of subjects.
 
@@ -68,8 +73,8 @@ def compute_maps(
         Block by view, as in ``{"fc": "conv2"}``; ``net.default_layer(view)`` otherwise, none without a ConvNet.
     subjects : array of int, optional
         Positions along ``subject``; every labelled subject if None.
-    batch_size : int
-        Subjects per forward pass.
+    batch_size : int, optional
+        Subjects per forward pass; 16 if None, on a GPU 128.
     out : path, optional
         A netCDF file to write, whole or not at all.
     overwrite : bool
@@ -85,6 +90,8 @@ def compute_maps(
         Points on the way from there to the subject; each costs a forward pass, and a backward one per view and class.
     seed : int
         What ``expected_gradients`` draws; for one subject always the same, whoever else is mapped.
+    device : str, optional
+        Where to compute, see :func:`.choose_device`: on a GPU if there is one. The network stays where it is.
 
     Returns
     -------
@@ -113,6 +120,9 @@ def compute_maps(
     ('subject', 'target_class', 'map_method', 'locus')
     """
     methods = default_methods(net) if methods is None else methods
+    place = choose_device(device)
+    batch_size = BATCH_SIZES[place.type] if batch_size is None else batch_size
+    net = net if next(net.parameters()).device.type == place.type else copy.deepcopy(net).to(place)
     chosen = choose_layers(net, layers)
     positions = check_request(net, cohort, subjects, batch_size)
     training = None

@@ -11,6 +11,7 @@ import xarray as xr
 from torch import Tensor, nn
 
 from gcamccl_core.data.checks import class_names
+from gcamccl_core.maps.input_gradients import quick_input_gradients
 from gcamccl_core.maps.relu_rules import RuledRelus
 from gcamccl_core.model.networks import CollaborativeNet
 
@@ -197,6 +198,7 @@ def traced_pass(
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.random.fork_rng(devices=devices))
         stack.enter_context(eval_mode(net))
+        stack.enter_context(quick_input_gradients(net))
         copies = {name: x.detach().to(parameter.device, copy=True).requires_grad_() for name, x in inputs.items()}
         traced = TracedPass(net, copies, list(layers), numbers)
         if guided:
