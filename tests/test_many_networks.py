@@ -288,3 +288,13 @@ def test_what_cannot_be_stacked_says_so():
     net.encoders["snp"].conv1.relu = nn.GELU()
     with pytest.raises(ValueError, match="a GELU cannot be stacked"):
         StackedNet([net], [0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here: captured steps cannot be tried")
+def test_captured_steps_are_the_steps(cohort, splits, monkeypatch):
+    way = {"progress": False, "together": True, "device": "cuda"}
+    captured = fit_many(cohort, splits, [0, 1, 2], QUICK, **way)
+    monkeypatch.setattr(StackedTraining, "_launch", StackedTraining._step)
+    for one, other in zip(captured, fit_many(cohort, splits, [0, 1, 2], QUICK, **way), strict=True):
+        first = [fitted.history.query("epoch == 1") for fitted in (one, other)]
+        pd.testing.assert_frame_equal(*first, rtol=1e-3, atol=1e-3)
