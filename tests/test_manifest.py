@@ -3,11 +3,14 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pandas as pd
@@ -16,6 +19,7 @@ import pytest
 from gcamccl_core.data import downloads, external_files, manifest
 from gcamccl_core.data.external_files import ExternalFile, ManifestError, read_manifest
 from gcamccl_core.data.manifest import UnavailableError, fetch, main, verify
+from gcamccl_core.disk_faults import StorageError
 
 BY_HAND = ("gtex", "kegg", "gene_ontology_2019")  # and not yet had by us: no checksum
 CONTENT = b"chromosome start end symbol\n" * 50
@@ -259,6 +263,25 @@ class Breaking(SimpleHTTPRequestHandler):
         self.wfile.write(CONTENT[start : len(CONTENT) // 2] if len(self.asked) == 1 else CONTENT[start:])
 
 
+class Slow(SimpleHTTPRequestHandler):
+    """Sends a file bit by bit."""
+
+    asked: ClassVar[list[str | None]] = []
+
+    def log_message(self, *_) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers.get("Range"))
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        for start in range(0, len(CONTENT), 100):
+            self.wfile.write(CONTENT[start : start + 100])
+            self.wfile.flush()
+            time.sleep(0.02)
+
+
 @pytest.mark.parametrize("knows_ranges", [True, False])
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(known, alone, monkeypatch, knows_ranges) -> None:
     monkeypatch.setattr(Breaking, "asked", [])
@@ -276,6 +299,31 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(known, alone, monke
         running.shutdown()
     assert Breaking.asked == [None, f"bytes={have}-"]
     assert not part.exists()
+
+
+def test_two_downloads_of_the_same_at_once_give_it_once(known, alone, monkeypatch) -> None:
+    monkeypatch.setattr(Slow, "asked", [])
+    monkeypatch.setattr(downloads, "CHUNK", 64)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        known["genes/list"] = describe("genes/list", address=f"http://127.0.0.1:{running.server_port}/list")
+        with ThreadPoolExecutor(2) as pool:
+            paths = list(pool.map(fetch, ["genes/list"] * 2))
+        running.shutdown()
+    assert [path.read_bytes() for path in paths] == [CONTENT] * 2
+    assert Slow.asked == [None]
+    assert [path.name for path in (alone / "genes").iterdir()] == ["list"]
+
+
+def test_a_disk_without_room_is_not_taken_for_a_broken_connection(known, alone, server, monkeypatch) -> None:
+    address, folder = server
+    (folder / "list").write_bytes(CONTENT)
+    known["genes/list"] = describe("genes/list", address=f"{address}/list")
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
+        with pytest.raises(StorageError, match=r"genes/list takes .*make room"):
+            fetch("genes/list")
+    assert fetch("genes/list").read_bytes() == CONTENT
 
 
 def test_a_wrong_download_is_kept_aside(known, alone, server) -> None:

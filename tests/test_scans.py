@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gcamccl_core.data import scan_processing
+from gcamccl_core.data import kept_series, scan_processing
 from gcamccl_core.data.connectivity import estimate_connectivity
 from gcamccl_core.data.raw_scans import FAULTS, write_scans
 from gcamccl_core.data.regions import power_spheres, read_labels
@@ -19,6 +19,8 @@ from gcamccl_core.data.scan_views import make_connectivity_view
 from gcamccl_core.data.scans import ScanTableError, find_scans, read_scan_table
 from gcamccl_core.data.simulation import simulate_cohort
 from gcamccl_core.data.time_series import ScanError
+from gcamccl_core.disk_faults import StorageError
+from gcamccl_core.kept_files import DamageWarning
 
 
 @pytest.fixture(scope="module")
@@ -270,7 +272,7 @@ def test_a_run_that_is_killed_between_two_files_vouches_for_neither(study, proce
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(scan_processing, "write_json", killed)
+    monkeypatch.setattr(kept_series, "write_sealed", killed)
     with pytest.raises(KeyboardInterrupt):
         process_scans(last, power_spheres(), kept, ScanSettings(smoothing=8.0), progress=False)
     monkeypatch.undo()
@@ -278,6 +280,28 @@ def test_a_run_that_is_killed_between_two_files_vouches_for_neither(study, proce
         make_connectivity_view(kept, table, region_lacking=0.3)
     process_scans(last, power_spheres(), kept, progress=False)
     np.testing.assert_array_equal(read_series(kept, subject).signal, read_series(out, subject).signal)
+
+
+@pytest.mark.parametrize("ending", [".npz", ".json"])
+def test_a_damaged_series_is_named_and_made_anew(study, processed, tmp_path, ending):
+    kept, last = shutil.copytree(processed[1], tmp_path / "series"), find_scans(study[0]).iloc[[-1]]
+    path = kept / f"{last['subject'].item()}{ending}"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(DamageWarning, match=rf"{path.name} is damaged.*the scan is processed anew"):
+        process_scans(last, power_spheres(), kept, progress=False)
+    fresh, first = (read_series(folder, last["subject"].item()) for folder in (kept, processed[1]))
+    np.testing.assert_array_equal(fresh.signal, first.signal)
+
+
+def test_a_disk_that_is_full_stops_the_run_instead_of_failing_every_scan(study, tmp_path, monkeypatch):
+    def full(*_):
+        raise StorageError(28, "the disk is full")
+
+    monkeypatch.setattr(scan_processing, "keep_series", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        process_scans(find_scans(study[0]).iloc[[-1]], power_spheres(), tmp_path, progress=False)
 
 
 def test_an_atlas_of_the_same_numbers_at_another_place_is_another(study, tmp_path):

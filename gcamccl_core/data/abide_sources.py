@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tqdm import tqdm
 from gcamccl_core.data.connectivity import estimate_connectivity, without_signal
 from gcamccl_core.data.external_files import read_manifest
 from gcamccl_core.data.manifest import UnavailableError, cache_folder, fetch, region_table
+from gcamccl_core.kept_files import whole_file
 
 N_REGIONS = 200
 MIDLINE_MM = 3.0  # one voxel of the 3 mm grid that the Craddock regions were cut from
@@ -169,10 +169,8 @@ def _make_connectivity(target: Path) -> None:
     edges = np.empty((len(people), N_REGIONS * (N_REGIONS - 1) // 2), dtype=np.float16)
     for row, number in enumerate(tqdm(people["SUB_ID"], desc="ABIDE time series", unit="subject")):
         edges[row] = correlate_edges(_download("rois_cc200", SUB_ID=[number])["rois_cc200"][0])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{os.getpid()}.{target.name}")
-    np.savez_compressed(partial, fc=edges, file_id=people["FILE_ID"].to_numpy(str))
-    partial.replace(target)
+    with whole_file(target) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, fc=edges, file_id=people["FILE_ID"].to_numpy(str))
 
 
 def _download_phenotypes() -> pd.DataFrame:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pooch
 import requests
 from tqdm import tqdm
+
+from gcamccl_core.disk_faults import require_room
+from gcamccl_core.locks import hold_lock
 
 CHUNK = 1 << 16
 TIMEOUT = 30  # seconds without an answer
@@ -20,7 +22,7 @@ class WrongFileError(ValueError):
 
 @dataclass
 class ResumingDownloader:
-    """A downloader for :func:`pooch.retrieve`, with a progress bar, that goes on where an earlier one stopped.
+    """A downloader, with a progress bar, that goes on where an earlier one stopped.
 
     Parameters
     ----------
@@ -36,28 +38,38 @@ class ResumingDownloader:
     size: int
     sha256: str
 
-    def __call__(self, url: str, output_file: str, _: Any) -> None:
-        """Download into ``part``, check it, and move it to where pooch wants it.
+    def download(self, url: str, target: Path) -> None:
+        """Download into ``part``, check it, and move it to its place.
 
         Raises
         ------
         requests.RequestException
             If the connection fails; what has come is kept.
+        StorageError
+            If the disk has too little room for the rest.
         WrongFileError
             If the file is another one than promised; it is kept as ``<name>.wrong``.
         """
+        lock = self.part.with_name(f".{self.part.name}.lock")
+        with hold_lock(lock, f"the download of {target.name}", url, patience=None):
+            if not target.is_file():  # or another process was first
+                self._finish(url, target)
+            lock.unlink(missing_ok=True)  # nobody who waits for it will download any more
+
+    def _finish(self, url: str, target: Path) -> None:
         have = self.part.stat().st_size if self.part.is_file() else 0
         if have > self.size:
             self.part.unlink()
             have = 0
         if have < self.size:
+            require_room(target, self.size - have)
             self._continue(url, have)
         found = pooch.file_hash(str(self.part), alg="sha256")
         if found != self.sha256:
             aside = self.part.with_suffix(".wrong")
             self.part.replace(aside)
             raise WrongFileError(f"its SHA-256 is {found} instead of {self.sha256}; it is kept aside as {aside}")
-        self.part.replace(output_file)
+        self.part.replace(target)
 
     def _continue(self, url: str, have: int) -> None:
         asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})  # bytes as they are

@@ -22,6 +22,7 @@ from gcamccl_core.data.external_files import (
     read_collections,
     read_manifest,
 )
+from gcamccl_core.disk_faults import StorageError, explain, require_writable
 
 
 class UnavailableError(ManifestError):
@@ -55,6 +56,8 @@ def fetch(name: str) -> Path:
         If the manifest has no such file (with the nearest names), or the copy found is truncated or altered.
     UnavailableError
         If no copy is here and the file cannot be downloaded; the message says what to do.
+    StorageError
+        If the download cannot be written: the disk is full or read-only. What has come is kept.
 
     Examples
     --------
@@ -197,17 +200,14 @@ def _download(file: ExternalFile) -> Path:
     assert file.size is not None
     assert file.sha256 is not None
     target = cache_folder() / file.name
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     try:
-        pooch.retrieve(
-            file.address,
-            known_hash=f"sha256:{file.sha256}",
-            fname=target.name,
-            path=target.parent,
-            downloader=ResumingDownloader(part, file.size, file.sha256),
-        )
+        require_writable(target.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        ResumingDownloader(part, file.size, file.sha256).download(file.address, target)
     except (RequestException, OSError) as fault:
+        if (said := fault if isinstance(fault, StorageError) else explain(fault, target)) is not None:
+            raise said from fault
         raise UnavailableError(
             f"'{file.name}' could not be downloaded from {file.address} ({type(fault).__name__}); connect this "
             "machine, or set GCAMCCL_MIRROR to a folder that holds the file"

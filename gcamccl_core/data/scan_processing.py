@@ -24,10 +24,13 @@ from threadpoolctl import threadpool_limits
 from tqdm.std import tqdm
 
 from gcamccl_core.data.checks import name_some
+from gcamccl_core.data.kept_series import keep_series, kept_row
 from gcamccl_core.data.regions import Labels, Spheres
 from gcamccl_core.data.scan_quality import MOTION, TRANSLATIONS, Limits, exceeds, largest_translation, measure_sfnr
 from gcamccl_core.data.time_series import BAND, RegionSeries, ScanError, extract_time_series, voxels_of_mask
-from gcamccl_core.provenance import fingerprint, hash_module, write_json
+from gcamccl_core.disk_faults import StorageError, require_writable
+from gcamccl_core.kept_files import whole_file
+from gcamccl_core.provenance import fingerprint, hash_module
 
 SUMMARY_COLUMNS = ["subject", "status", "reason", "n_volumes", "repetition_time", "translation", "sfnr", "n_regions"]
 SUMMARY_COLUMNS += ["stamp"]  # of what the series was made from
@@ -105,15 +108,15 @@ def process_scans(
         raise ScanError(f"subjects need names of letters, digits, _, + and -; not so: {name_some(nameless)}")
     settings = settings or ScanSettings()
     out = Path(out)
+    require_writable(out)
     out.mkdir(parents=True, exist_ok=True)
     pool = Parallel(n_jobs=jobs, return_as="generator")
     rows = pool(delayed(_process)(scan, regions, out, settings) for scan in scans.to_dict("records"))
     table = pd.DataFrame(
         list(tqdm(rows, "scans", total=len(scans), unit="subject", disable=not progress)), columns=SUMMARY_COLUMNS
     )
-    partial = out / ".scans.csv.partial"
-    table.to_csv(partial, index=False)
-    partial.replace(out / "scans.csv")
+    with whole_file(out / "scans.csv") as partial:
+        table.to_csv(partial, index=False)
     return table
 
 
@@ -133,12 +136,14 @@ def read_series(out: str | Path, subject: str, stamp: str | None = None) -> Regi
 
 
 def _process(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, settings: ScanSettings) -> dict:
-    """Work on one scan; a fault becomes the reason of its row, whatever it is, and the others go on."""
+    """Work on one scan; a fault of it becomes the reason of its row, whatever it is, and the others go on."""
     row = {"subject": scan["subject"], "status": "failed", "reason": "", "repetition_time": scan["repetition_time"]}
     try:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return row | _extract(scan, regions, out, settings)
+    except StorageError:  # no other scan can be kept either
+        raise
     except Exception as fault:
         kind = "" if isinstance(fault, ScanError) else f"{type(fault).__name__}: "
         return row | {"reason": f"{kind}{fault}" if str(fault) else type(fault).__name__}
@@ -162,11 +167,8 @@ def _extract(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, s
         json.dumps(asdict(settings), default=str),
         hash_module(__name__, "data"),
     )
-    summary = kept.with_suffix(".json")
-    if kept.is_file() and summary.is_file():
-        held = json.loads(summary.read_text())
-        if held.get("row", {}).get("stamp") == stamp:
-            return held["row"]
+    if (row := kept_row(kept, stamp)) is not None:
+        return row
     bold = _load(bold_path)
     repetition_time = _agree(float(scan["repetition_time"]), bold)  # type: ignore[arg-type]
     mask = _load(mask_path) if mask_path else None
@@ -193,9 +195,7 @@ def _extract(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, s
     )
     row = {"status": "excluded" if fault else "used", "reason": fault, **measured, "n_regions": len(series.regions)}
     row["stamp"] = stamp
-    summary.unlink(missing_ok=True)  # until the new series is there, nothing vouches for the old one
-    _keep(series, kept, stamp)
-    write_json(summary, {"row": row})
+    keep_series(series, kept, row)
     return row
 
 
@@ -262,19 +262,3 @@ def _read_confounds(
     if lacking:
         raise ScanError(f"the table of confounds has no column {name_some(lacking)}")
     return (table[list(wanted)] if wanted else None), motion
-
-
-def _keep(series: RegionSeries, path: Path, stamp: str) -> None:
-    """Write a subject's series whole or not at all, without pickle."""
-    partial = path.with_name(f".{path.name}.partial")
-    columns: dict[str, Any] = {name: series.coverage[name].to_numpy() for name in ("voxels", "expected", "coverage")}
-    with partial.open("wb") as file:
-        np.savez_compressed(
-            file,
-            signal=series.signal.astype(np.float32),
-            regions=np.array(series.regions, dtype=str),
-            stamp=np.array(stamp),
-            roi=series.coverage["roi"].to_numpy(str),
-            **columns,
-        )
-    partial.replace(path)

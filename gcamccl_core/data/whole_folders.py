@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
+from gcamccl_core.disk_faults import explain, require_writable
+from gcamccl_core.kept_files import partial_suffix, remove_leftovers
+
 
 @contextmanager
 def write_folder(out: str | Path) -> Iterator[Path]:
@@ -27,6 +30,8 @@ def write_folder(out: str | Path) -> Iterator[Path]:
     ------
     FileExistsError
         If ``out`` is there already; nothing is overwritten.
+    StorageError
+        If it cannot be written, with the reason and what to do.
 
     Examples
     --------
@@ -36,11 +41,18 @@ def write_folder(out: str | Path) -> Iterator[Path]:
     out = Path(out)
     if out.exists():
         raise FileExistsError(f"{out} exists; remove it or choose another folder")
+    require_writable(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(mkdtemp(prefix=f".{out.name}-", suffix=".partial", dir=out.parent))
+    remove_leftovers(out.parent, f".{out.name}-*")
+    partial = Path(mkdtemp(prefix=f".{out.name}-", suffix=partial_suffix(), dir=out.parent))
     try:
         yield partial
         partial.chmod(0o755)  # mkdtemp keeps others out
         partial.rename(out)
+    except OSError as fault:
+        said = explain(fault, out)
+        if said is None:
+            raise
+        raise said from fault
     finally:
         shutil.rmtree(partial, ignore_errors=True)

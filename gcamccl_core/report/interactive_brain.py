@@ -14,6 +14,7 @@ import xarray as xr
 from nilearn.plotting import view_connectome
 
 from gcamccl_core.data.cohort import class_names
+from gcamccl_core.kept_files import whole_file
 from gcamccl_core.report.brain import check_coordinates, largest_rois, say_class
 from gcamccl_core.report.connections import (
     EDGE_COLORS,
@@ -158,10 +159,10 @@ def save_interactive_brains(
     paths = {each: folder / f"{name}_{word}.html" for each, word in safe.items()}
     if len(set(paths.values())) < len(paths):
         raise ValueError(f"classes {', '.join(paths)} would share a file; rename one")
-    folder.mkdir(parents=True, exist_ok=True)
     for each, path in paths.items():
         page = interactive_brain(selected, cohort, each, weight, top, hubs)
-        path.write_text(page, encoding="utf-8", newline="\n")
+        with whole_file(path) as partial:
+            partial.write_text(page, encoding="utf-8", newline="\n")
     return paths
 
 

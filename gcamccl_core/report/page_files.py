@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 from IPython.display import HTML, display
 
+from gcamccl_core.kept_files import whole_file
 from gcamccl_core.provenance import resolve
 from gcamccl_core.report.disclosure import mask_small_counts
 
@@ -71,9 +72,9 @@ def offer_table(table: pd.DataFrame, name: str, run_folder: str | Path, data: xr
     if not caption.strip():
         raise ValueError(f"table '{name}' needs a caption")
     path = resolve(run_folder) / TABLES / f"{name}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True)
     named = any(level is not None for level in table.index.names)
-    mask_small_counts(table.reset_index() if named else table, data).to_csv(path, index=False)
+    with whole_file(path) as partial:
+        mask_small_counts(table.reset_index() if named else table, data).to_csv(partial, index=False)
     size = f"{len(table)} row{'' if len(table) == 1 else 's'}"
     address = f"{FROM_PAGE}/{TABLES}/{path.name}"
     words = html.escape(caption.rstrip("."))

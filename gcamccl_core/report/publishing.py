@@ -12,6 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from gcamccl_core.kept_files import whole_file
 from gcamccl_core.provenance import write_json
 from gcamccl_core.report.style import house_style
 
@@ -43,7 +44,7 @@ def show_figure(drawn: Figure | Axes, alt: str) -> None:
 def save_figure(
     drawn: Figure | Axes, name: str, folder: str | Path, *, alt: str, caption: str, dpi: int = SCREEN_DPI
 ) -> dict[str, Path]:
-    """Write a figure as SVG and PNG, and its alt text and caption as JSON; the same figure gives the same files.
+    """Write a figure as SVG and PNG, its alt text and caption as JSON, each whole; the same figure, the same files.
 
     Parameters
     ----------
@@ -80,12 +81,12 @@ def save_figure(
     if not caption.strip():
         raise ValueError(f"figure '{name}' needs a caption")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = {kind: folder / f"{name}.{kind}" for kind in ("svg", "png", "json")}
-    paths["png"].write_bytes(render_png(drawn, alt, dpi))
-    with house_style():
+    with whole_file(paths["png"]) as partial:
+        partial.write_bytes(render_png(drawn, alt, dpi))
+    with whole_file(paths["svg"]) as partial, house_style():
         about = {"Title": caption, "Description": alt, "Date": None}
-        _figure_of(drawn).savefig(paths["svg"], format="svg", dpi=RASTER_DPI, metadata=about)
+        _figure_of(drawn).savefig(partial, format="svg", dpi=RASTER_DPI, metadata=about)
     write_json(paths["json"], {"name": name, "alt": alt, "caption": caption})
     return paths
 
