@@ -107,7 +107,7 @@ def require_memory(size: float, what: str, instead: str) -> None:
     size : float
         Bytes that it takes.
     what : str
-        What takes them, as the beginning of a sentence.
+        What takes them, as in "the maps of 40,000 subjects".
     instead : str
         What to do.
 
@@ -117,4 +117,4 @@ def require_memory(size: float, what: str, instead: str) -> None:
         If there is less.
     """
     if size > (available := available_memory()):
-        raise MemoryError(f"{what} takes {in_words(size)} of memory, {in_words(available)} are free; {instead}")
+        raise MemoryError(f"{what}: this takes {in_words(size)} of memory, {in_words(available)} are free; {instead}")

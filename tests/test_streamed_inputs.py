@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from small_cohorts import planted_cohort, same_weights
 
 from gcamccl_core import pieces
 from gcamccl_core.data.cohort import make_split, open_on_disk, save_cohort
@@ -12,7 +13,6 @@ from gcamccl_core.model.epochs import SUBJECTS_AT_ONCE
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.streamed_inputs import StreamedView, prepare_inputs
 from gcamccl_core.model.training import fit, fit_many
-from tests.small_cohorts import planted_cohort, same_weights
 
 RECIPE = Recipe.demo(epochs=3, learning_rate=1e-3)
 
@@ -117,6 +117,8 @@ def test_pathways_that_need_everybody_are_trained_where_there_is_room_and_refuse
     assert same_weights(found, expected)
     monkeypatch.setattr(pieces, "available_memory", lambda: 2**20)
     fit(cohort, split, recipe, progress=False)
-    with pytest.raises(MemoryError, match=r"beside the ConvNet to 67 training subjects takes .* MiB.*1.0 MiB are free"):
+    with pytest.raises(
+        MemoryError, match=r"beside the ConvNet to 67 training subjects: this takes .* MiB.*1.0 MiB are free"
+    ):
         fit(stored, split, recipe, progress=False)
     fit(stored, split, Recipe.demo(epochs=1), progress=False)

@@ -20,7 +20,8 @@ from gcamccl_core.data.checks import (
     name_some,
     view_names,
 )
-from gcamccl_core.data.netcdf_files import Layout, refuse_existing, write_in_pieces
+from gcamccl_core.data.netcdf_files import Layout, open_in_part, refuse_existing, write_in_pieces
+from gcamccl_core.disk_faults import require_room
 from gcamccl_core.kept_files import whole_file
 from gcamccl_core.pieces import in_pieces, on_disk
 
@@ -95,12 +96,13 @@ def save_cohort(cohort: xr.Dataset, path: str | Path, overwrite: bool = False) -
     FileExistsError
         If the file is there and ``overwrite`` is False.
     StorageError
-        If the file cannot be written.
+        If the disk has too little room, or the file cannot be written.
     """
     if on_disk(cohort):
         names = view_names(cohort)
         return save_in_pieces(cohort.drop_vars(names), {name: cohort[name] for name in names}, path, overwrite)
     refuse_existing(path, overwrite)
+    require_room(Path(path), cohort.nbytes)
     with whole_file(path) as partial:
         check_cohort(cohort).to_netcdf(partial, engine="h5netcdf")
     return Path(path)
@@ -245,11 +247,6 @@ def _read(path: str | Path, views: bool) -> xr.Dataset:
         if views:
             with xr.open_dataset(path, engine="h5netcdf") as stored:
                 return stored.load()
-        stored = xr.open_dataset(path, engine="h5netcdf", cache=False)
-        kept = set(view_names(stored))
-        for name, variable in stored.variables.items():
-            if name not in kept:
-                variable.load()
-        return stored
+        return open_in_part(path, ["view"])
     except (OSError, ValueError, RuntimeError, KeyError) as fault:
         raise CohortError(f"{path} cannot be read as netCDF; it may be truncated ({fault})") from fault

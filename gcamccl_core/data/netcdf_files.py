@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,3 +139,20 @@ def write_in_pieces(
             writer = PieceWriter(file, layouts)
             yield writer
         writer.finish()
+
+
+def open_in_part(path: str | Path, roles: Collection[str]) -> xr.Dataset:
+    """Open a netCDF file and read all of it, but for the variables of some roles, whose values stay on disk.
+
+    Parameters
+    ----------
+    path : path
+        The file; leave it where it is as long as the dataset is in use.
+    roles : collection of str
+        Values of ``attrs["role"]``.
+    """
+    stored = xr.open_dataset(path, engine="h5netcdf", cache=False)
+    for variable in stored.variables.values():
+        if variable.attrs.get("role") not in roles:
+            variable.load()
+    return stored

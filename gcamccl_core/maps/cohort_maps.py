@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,16 @@ import torch
 import xarray as xr
 from tqdm.std import tqdm
 
+from gcamccl_core.data.netcdf_files import refuse_existing
 from gcamccl_core.maps.cam_head import CamHead
 from gcamccl_core.maps.dataset import label_maps, write_maps
 from gcamccl_core.maps.gradient_rules import STEPS, Background
 from gcamccl_core.maps.hooks import check_classes, choose_layers, traced_pass
-from gcamccl_core.maps.map_rules import choose_rules, needs_background, needs_relu_rules
+from gcamccl_core.maps.map_rules import Rule, choose_rules, needs_background, needs_relu_rules
+from gcamccl_core.maps.stored_maps import HELD, size_of_maps, store_maps
 from gcamccl_core.model.devices import choose_device
 from gcamccl_core.model.networks import CollaborativeNet
+from gcamccl_core.pieces import require_memory
 
 METHODS = ("grad_cam", "grad_cam_relu", "guided_backprop", "guided_grad_cam", "class_contrast")
 BATCH_SIZES = {"cpu": 16, "cuda": 128}  # a GPU waits for its launches where few subjects go at once
@@ -76,7 +79,8 @@ def compute_maps(
     batch_size : int, optional
         Subjects per forward pass; 16 if None, on a GPU 128.
     out : path, optional
-        A netCDF file to write, whole or not at all.
+        A netCDF file to write, whole or not at all. Maps of more than 1 GiB are written batch by batch, and what is
+        handed back has its values left in the file, see :func:`.open_maps`.
     overwrite : bool
         Replace ``out`` if it is there.
     progress : bool
@@ -109,6 +113,10 @@ def compute_maps(
         head or one of other layers, a method lacks its ``background``, or a map is not finite.
     FileExistsError
         If ``out`` is there and ``overwrite`` is False.
+    MemoryError
+        If the maps do not fit into memory, and there is no ``out``.
+    StorageError
+        If ``out`` cannot be written.
 
     Examples
     --------
@@ -131,25 +139,53 @@ def compute_maps(
     rules = choose_rules(methods, cam_head, training)
     if "cam" in rules and cam_head is not None:
         cam_head.check(net, chosen)
-    if out is not None and Path(out).exists() and not overwrite:
-        raise FileExistsError(f"{out} exists; choose another name or pass overwrite=True")
+    if out is not None:
+        refuse_existing(out, overwrite)
+    batches = _map_batches(net, cohort, _divide(positions, batch_size, progress), methods, rules, chosen)
+    mapped, size = cohort.isel(subject=positions), size_of_maps(net.views, len(positions), net.n_classes, len(methods))
+    notes = {"subjects": 0 if training is None else training.size, "steps": steps, "seed": seed}
+    attrs = {} if training is None else {"background": json.dumps(notes)}
+    if out is not None and size > HELD:
+        return store_maps(batches, mapped, methods, chosen, attrs, out, overwrite)
+    require_memory(size, f"the maps of {len(positions)} subjects", "pass out='maps.nc', and they are written to disk")
     shape = (len(positions), net.n_classes, len(methods))
     values = {view: np.empty((*shape, *net.views[view]), dtype=np.float32) for view in net.views}
-    for start in tqdm(range(0, len(positions), batch_size), desc="activation maps", unit="batch", disable=not progress):
-        batch = slice(start, start + batch_size)
-        inputs, numbers = net.prepare(cohort, positions[batch]), positions[batch].tolist()
-        with traced_pass(net, inputs, chosen, guided=needs_relu_rules(methods), numbers=numbers) as traced:
-            for view in net.views:
-                for target in range(net.n_classes):
-                    for number, method in enumerate(methods):
-                        found = rules[method](traced, view, target)
-                        values[view][batch, target, number] = found.detach().cpu().numpy()
-    maps = label_maps(values, cohort.isel(subject=positions), methods, chosen)
-    if training is not None:
-        maps.attrs["background"] = json.dumps({"subjects": training.size, "steps": steps, "seed": seed})
+    for batch, found in batches:
+        for view, array in found.items():
+            values[view][batch] = array
+    maps = label_maps(values, mapped, methods, chosen).assign_attrs(attrs)
     if out is not None:
         write_maps(maps, out, overwrite)
     return maps
+
+
+def _divide(positions: np.ndarray, batch_size: int, progress: bool) -> Iterator[np.ndarray]:
+    starts = range(0, len(positions), batch_size)
+    for start in tqdm(starts, desc="activation maps", unit="batch", disable=not progress):
+        yield positions[start : start + batch_size]
+
+
+def _map_batches(
+    net: CollaborativeNet,
+    cohort: xr.Dataset,
+    batches: Iterable[np.ndarray],
+    methods: Sequence[str],
+    rules: Mapping[str, Rule],
+    layers: Mapping[str, str | None],
+) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
+    """Map a batch of subjects after the other; hand out their places among all that are mapped, and maps by view."""
+    done = 0
+    for positions in batches:
+        shape = (len(positions), net.n_classes, len(methods))
+        values = {view: np.empty((*shape, *net.views[view]), dtype=np.float32) for view in net.views}
+        inputs, guided = net.prepare(cohort, positions), needs_relu_rules(methods)
+        with traced_pass(net, inputs, layers, guided=guided, numbers=positions.tolist()) as traced:
+            for view, array in values.items():
+                for target in range(net.n_classes):
+                    for number, method in enumerate(methods):
+                        array[:, target, number] = rules[method](traced, view, target).detach().cpu().numpy()
+        yield slice(done, done + len(positions)), values
+        done += len(positions)
 
 
 def check_request(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,12 @@ import xarray as xr
 
 from gcamccl_core.data.checks import name_some, without_name
 from gcamccl_core.data.cohort import class_names
+from gcamccl_core.data.netcdf_files import refuse_existing
+from gcamccl_core.disk_faults import require_room
+from gcamccl_core.kept_files import whole_file
+from gcamccl_core.pieces import on_disk
+
+MAP_ROLES = ("map", "symmetric map")
 
 
 def label_maps(
@@ -77,18 +82,14 @@ def write_maps(maps: xr.Dataset, path: str | Path, overwrite: bool = False) -> P
     ------
     FileExistsError
         If the file is there and ``overwrite`` is False.
+    StorageError
+        If it cannot be written.
     """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; choose another name or pass overwrite=True")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    refuse_existing(path, overwrite)
+    require_room(Path(path), maps.nbytes)
+    with whole_file(path) as partial:
         maps.to_netcdf(partial, engine="h5netcdf")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return Path(path)
 
 
 def class_number(maps: xr.Dataset, target_class: str) -> int:
@@ -184,6 +185,14 @@ def class_values(
     ValueError
         If view, class or method are not among the maps, or no subject is of the class.
     """
+    positions = positions_of(maps, view, target_class, method, subjects, label)
+    return values_at(maps, view, target_class, method, None if subjects == "all" else positions)
+
+
+def positions_of(
+    maps: xr.Dataset, view: str, target_class: str, method: str, subjects: str = "class", label: object = None
+) -> np.ndarray:
+    """Positions in the maps of the subjects that :func:`class_values` takes, if all that is asked for is there."""
     for name, wanted, known in (
         ("view", view, map_views(maps)),
         ("target_class", target_class, maps["target_class"].to_numpy()),
@@ -201,7 +210,16 @@ def class_values(
     chosen = numbers == class_number(maps, target_class)
     if subjects == "class" and not chosen.any():
         raise ValueError(f"no subject of class '{target_class}' is among the maps' {len(numbers)}; map other subjects")
+    return np.flatnonzero(chosen) if subjects == "class" else np.arange(len(chosen))
+
+
+def values_at(
+    maps: xr.Dataset, view: str, target_class: str, method: str, positions: np.ndarray | None = None
+) -> np.ndarray:
+    """Positive part of the maps that speak for a class, at some subjects' positions or all, as :func:`class_values`."""
     image = is_image(maps, view)
-    which = {"target_class": target_class, "map_method": method}
-    of_class = maps[symmetric_name(view) if image else view].sel(which).to_numpy()
-    return np.maximum(flatten_features(of_class if subjects == "all" else of_class[chosen], image), 0)
+    array = maps[symmetric_name(view) if image else view].sel({"target_class": target_class, "map_method": method})
+    if on_disk(array) and positions is not None:
+        array, positions = array.isel(subject=positions), None
+    of_class = array.to_numpy()
+    return np.maximum(flatten_features(of_class if positions is None else of_class[positions], image), 0)

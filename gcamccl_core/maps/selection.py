@@ -10,11 +10,13 @@ import xarray as xr
 
 from gcamccl_core.data.checks import name_some, without_name
 from gcamccl_core.maps.class_scores import truth_of_class
-from gcamccl_core.maps.dataset import class_values, is_image, map_views
+from gcamccl_core.maps.dataset import class_values, is_image, map_views, positions_of, values_at
+from gcamccl_core.pieces import on_disk
 
 IMAGE_COLUMNS = ["roi_i", "roi_j", "region_i", "region_j", "network_i", "network_j"]
 VECTOR_COLUMNS = ["gene", "block"]
 TRUTH_COLUMNS = ["planted", "in_population"]
+SUBJECTS_AT_ONCE = 512  # whose maps are read from disk together
 COLUMNS = ["view", "target_class", "rank", "feature", "frequency", "mean_value", *IMAGE_COLUMNS, *VECTOR_COLUMNS]
 
 
@@ -37,7 +39,7 @@ def select_biomarkers(
     ----------
     maps : xarray.Dataset
         As :func:`.compute_maps` makes them. Of an image view the symmetrised map is taken, its upper triangle without
-        the diagonal, for the maximum as well.
+        the diagonal, for the maximum as well. Maps on disk are read 512 subjects at a time.
     threshold : float
         :math:`\tau`, share of the subject's own maximum, from 0 to below 1; 0.05 in the paper.
     frequency : float
@@ -84,11 +86,8 @@ def select_biomarkers(
     for view in map_views(maps):
         features = describe_features(maps, view)
         for target_class in maps["target_class"].to_numpy():
-            values = class_values(maps, view, target_class, method, subjects, label)
-            kept = values > threshold * values.max(axis=1, keepdims=True)
-            table = features.assign(
-                view=view, target_class=str(target_class), frequency=kept.mean(axis=0), mean_value=values.mean(axis=0)
-            )
+            kept, mean = _kept_and_mean(maps, view, target_class, method, threshold, subjects, label)
+            table = features.assign(view=view, target_class=str(target_class), frequency=kept, mean_value=mean)
             if cohort is not None:
                 truths = [truth_of_class(cohort, view, target_class, depth) for depth in ("truth", "population_truth")]
                 table = table.assign(**dict(zip(TRUTH_COLUMNS, truths, strict=True)))
@@ -100,6 +99,33 @@ def select_biomarkers(
     selected = pd.concat(tables, ignore_index=True).reindex(columns=columns).astype(text)
     selected.attrs["notes"] = notes
     return selected
+
+
+def _kept_and_mean(
+    maps: xr.Dataset,
+    view: str,
+    target_class: str,
+    method: str,
+    threshold: float,
+    subjects: str,
+    label: Sequence[int] | np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the subjects in which each feature is kept, and its mean positive part; from disk in pieces."""
+    positions = positions_of(maps, view, target_class, method, subjects, label)
+    if len(positions) <= SUBJECTS_AT_ONCE or not on_disk(maps[view]):
+        values = class_values(maps, view, target_class, method, subjects, label)
+        return _keep(values, threshold).mean(axis=0), values.mean(axis=0)
+    kept, total = np.zeros((), dtype=int), np.zeros(())
+    for start in range(0, len(positions), SUBJECTS_AT_ONCE):
+        values = values_at(maps, view, target_class, method, positions[start : start + SUBJECTS_AT_ONCE])
+        kept = kept + _keep(values, threshold).sum(axis=0)
+        total = total + values.sum(axis=0, dtype=np.float64)
+    return kept / len(positions), (total / len(positions)).astype(values.dtype)
+
+
+def _keep(values: np.ndarray, threshold: float) -> np.ndarray:
+    kept: np.ndarray = values > threshold * values.max(axis=1, keepdims=True)
+    return kept
 
 
 def describe_features(maps: xr.Dataset, view: str) -> pd.DataFrame:
@@ -142,32 +168,3 @@ def _note_nearest(table: pd.DataFrame, frequency: float) -> str:
         f"{table['view'].iloc[0]}, {table['target_class'].iloc[0]}: no feature is kept in more than {frequency:.0%} of "
         f"the subjects; the nearest, {name_some(nearest, limit=3)}, in {best:.0%}"
     )
-
-
-def hub_counts(selected: pd.DataFrame) -> pd.DataFrame:
-    """Count the selected connections of every ROI and of every anatomical region, the arcs of Fig. 5.
-
-    Parameters
-    ----------
-    selected : pandas.DataFrame
-        As :func:`select_biomarkers` makes it; rows without ``roi_i`` do not count.
-
-    Returns
-    -------
-    pandas.DataFrame
-        ``view``, ``target_class``, ``level`` ("roi" or "region"), ``name`` and ``connections``, most connected first. A
-        connection within one region counts once for it, and so does one that is listed more than once.
-    """
-    edges = selected.dropna(subset="roi_i")
-    tables = []
-    for level in ("roi", "region"):
-        ends = pd.concat(
-            [edges.assign(name=edges[f"{level}_{end}"], level=level, edge=edges["feature"]) for end in "ij"]
-        )
-        ends = ends.dropna(subset="name").drop_duplicates(["view", "target_class", "name", "edge"])
-        tables.append(
-            ends.groupby(["view", "target_class", "level", "name"]).size().rename("connections").reset_index()
-        )
-    counts = pd.concat(tables, ignore_index=True)
-    order = ["view", "target_class", "level", "connections", "name"]
-    return counts.sort_values(order, ascending=[True, True, False, False, True], ignore_index=True)
