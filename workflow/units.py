@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -11,6 +12,7 @@ from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 from tqdm.std import tqdm
 
+from gcamccl_core.lifelines import end_with
 from gcamccl_core.store import note_versions, watch_versions
 
 Unit = TypeVar("Unit")
@@ -44,7 +46,9 @@ def run_units(work: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) 
     """
     pool = Parallel(n_jobs=jobs, return_as="generator")
     results = []
-    for result, seen in tqdm(pool(delayed(_watch)(work, unit) for unit in units), "pieces", total=len(units)):
+    for result, seen in tqdm(
+        pool(delayed(_watch)(work, unit, os.getpid()) for unit in units), "pieces", total=len(units)
+    ):
         note_versions(seen)
         results.append(result)
     return results
@@ -64,6 +68,7 @@ def gather(work: Callable[[Unit], tuple[pd.DataFrame, str]], units: Sequence[Uni
     return Made(pd.concat(tables, ignore_index=True).round(6), sorted(set(data)))
 
 
-def _watch(work: Callable[[Unit], Result], unit: Unit) -> tuple[Result, list[dict[str, str]]]:
+def _watch(work: Callable[[Unit], Result], unit: Unit, worker_of: int) -> tuple[Result, list[dict[str, str]]]:
+    end_with(worker_of)
     with threadpool_limits(1), watch_versions() as seen:  # sums are the same whatever the number of processes
         return work(unit), seen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import warnings
 import zlib
@@ -30,6 +31,7 @@ from gcamccl_core.data.scan_quality import MOTION, TRANSLATIONS, Limits, exceeds
 from gcamccl_core.data.time_series import BAND, RegionSeries, ScanError, extract_time_series, voxels_of_mask
 from gcamccl_core.disk_faults import StorageError, require_writable
 from gcamccl_core.kept_files import whole_file
+from gcamccl_core.lifelines import end_with
 from gcamccl_core.provenance import fingerprint, hash_module
 
 SUMMARY_COLUMNS = ["subject", "status", "reason", "n_volumes", "repetition_time", "translation", "sfnr", "n_regions"]
@@ -111,7 +113,7 @@ def process_scans(
     require_writable(out)
     out.mkdir(parents=True, exist_ok=True)
     pool = Parallel(n_jobs=jobs, return_as="generator")
-    rows = pool(delayed(_process)(scan, regions, out, settings) for scan in scans.to_dict("records"))
+    rows = pool(delayed(_process)(scan, regions, out, settings, os.getpid()) for scan in scans.to_dict("records"))
     table = pd.DataFrame(
         list(tqdm(rows, "scans", total=len(scans), unit="subject", disable=not progress)), columns=SUMMARY_COLUMNS
     )
@@ -135,8 +137,11 @@ def read_series(out: str | Path, subject: str, stamp: str | None = None) -> Regi
         return RegionSeries(kept["signal"], kept["regions"].tolist(), coverage)
 
 
-def _process(scan: Mapping[str, object], regions: Spheres | Labels, out: Path, settings: ScanSettings) -> dict:
+def _process(
+    scan: Mapping[str, object], regions: Spheres | Labels, out: Path, settings: ScanSettings, worker_of: int
+) -> dict:
     """Work on one scan; a fault of it becomes the reason of its row, whatever it is, and the others go on."""
+    end_with(worker_of)
     row = {"subject": scan["subject"], "status": "failed", "reason": "", "repetition_time": scan["repetition_time"]}
     try:
         with threadpool_limits(1), warnings.catch_warnings():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from tqdm.std import tqdm
 
 from gcamccl_core.data.cohort import Split
 from gcamccl_core.disk_faults import require_writable
+from gcamccl_core.lifelines import end_with
 from gcamccl_core.model.devices import choose_device
 from gcamccl_core.model.fitted import Fitted, is_kept, load_fitted, save_fitted
 from gcamccl_core.model.many_networks import train_together, why_not_stacked
@@ -226,11 +228,12 @@ def _in_processes(
 ) -> Iterator[Fitted]:
     """Train in several processes, and hand out what is done in the order of the plans."""
     pool = Parallel(n_jobs=jobs, return_as="generator")
-    yield from pool(delayed(_train_on_one_thread)(cohort, plan, checkpoint_every) for plan in planned)
+    yield from pool(delayed(_train_on_one_thread)(cohort, plan, checkpoint_every, os.getpid()) for plan in planned)
 
 
-def _train_on_one_thread(cohort: xr.Dataset, plan: _Planned, checkpoint_every: int) -> Fitted:
+def _train_on_one_thread(cohort: xr.Dataset, plan: _Planned, checkpoint_every: int, worker_of: int) -> Fitted:
     """Train with sums in one order, whatever the number of processes."""
+    end_with(worker_of)
     with _one_thread():
         return plan.train(cohort, checkpoint_every, progress=False, nested=True, device=torch.device("cpu"))
 
