@@ -1,0 +1,134 @@
+"""The table of benchmarks in ``results/``: what each was measured with, which are stale, and how new ones are kept.
+
+The benchmarks themselves are in ``tests/benchmarks/`` and run by ``make bench``; nothing of them is imported here.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from gcamccl_core.kept_files import whole_file
+from gcamccl_core.provenance import (
+    code_of,
+    fingerprint,
+    hash_module,
+    imported_modules,
+    versions,
+    what_changed,
+    write_json,
+)
+from workflow.results import ROOMS
+
+BENCHMARKS = Path("tests/benchmarks")
+RESULTS = Path("results")
+RATIOS, GROWTH = "benchmarks", "growth"
+TABLE_OF = {  # in the order of the tables' rows
+    "machine": RATIOS,
+    "training": RATIOS,
+    "accuracy": RATIOS,
+    "maps": RATIOS,
+    "connectivity": RATIOS,
+    "simulation": RATIOS,
+    "selection": RATIOS,
+    "book": RATIOS,
+    "growth": GROWTH,
+    "large_cohort": GROWTH,
+}
+Numbers = Callable[[pd.DataFrame, Mapping[str, Mapping[str, object]]], Mapping[str, object]]
+
+
+def basis_of(name: str) -> dict[str, object]:
+    """Say what a benchmark's figures depend on, the machine aside: its script and those beside it, and the core."""
+    sources = _sources(name)
+    modules = sorted({module for source in sources.values() for module in imported_modules(source)})
+    return {
+        "script": fingerprint({stem: code_of(source) for stem, source in sources.items()}),
+        "core": fingerprint({module: hash_module(module, *ROOMS) for module in modules}),
+    }
+
+
+def _sources(name: str) -> dict[str, str]:
+    """Source of a benchmark and, however indirectly, of what it imports of its own folder, by file name."""
+    found: dict[str, str] = {}
+    waiting = [name]
+    while waiting:
+        stem = waiting.pop()
+        path = BENCHMARKS / f"{stem}.py"
+        if stem not in found and path.is_file():
+            found[stem] = path.read_text()
+            nodes = [node for node in ast.walk(ast.parse(found[stem])) if isinstance(node, ast.ImportFrom)]
+            waiting += [str(node.module) for node in nodes if node.level == 1 and node.module]
+    return found
+
+
+def changes(name: str, machine: str | None = None) -> list[str] | None:
+    """Name what changed since a benchmark was measured, ``"machine"`` if it was on another; None if it never was."""
+    made = _read_stamp(TABLE_OF[name]).get(name)
+    if made is None or not (RESULTS / f"{TABLE_OF[name]}.csv").is_file():
+        return None
+    elsewhere = machine is not None and made["machine"]["name"] != machine
+    return what_changed(made, basis_of(name)) + ["machine"] * elsewhere
+
+
+def states() -> list[tuple[str, list[str] | None]]:
+    """List the benchmarks with what changed since each was measured, see :func:`changes`."""
+    return [(f"results/{table}.csv, {name}", changes(name)) for name, table in TABLE_OF.items() if _sources(name)]
+
+
+def keep(name: str, rows: Sequence[Mapping[str, object]], machine: Mapping[str, object], numbers: Numbers) -> Path:
+    """Put a benchmark's rows in place of its old ones, and renew the stamp; the other benchmarks' stay.
+
+    Parameters
+    ----------
+    name : str
+        Which benchmark.
+    rows : sequence of mapping
+        What it measured, by column.
+    machine : mapping
+        Where: ``name``, a few words for every row, and whatever else decides how long things take.
+    numbers : callable
+        Gives the numbers that prose may quote, of the whole table and of what its benchmarks were made from.
+    """
+    table = TABLE_OF[name]
+    path = RESULTS / f"{table}.csv"
+    fresh = pd.DataFrame(rows)
+    fresh.insert(0, "benchmark", name)
+    fresh["machine"] = machine["name"]
+    if path.is_file():
+        old = pd.read_csv(path)
+        fresh = pd.concat([old[old["benchmark"] != name], fresh.round(6)], ignore_index=True)
+    order = {each: number for number, each in enumerate(TABLE_OF)}
+    fresh = fresh.sort_values("benchmark", key=lambda column: column.map(order), kind="stable", ignore_index=True)
+    measured = {
+        **basis_of(name),
+        "machine": dict(machine),
+        "versions": versions(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    made_from = {**_read_stamp(table), name: measured}
+    made_from = {each: made_from[each] for each in TABLE_OF if each in made_from}
+    RESULTS.mkdir(exist_ok=True)
+    with whole_file(path) as partial:
+        fresh.to_csv(partial, index=False)
+    write_stamp(table, made_from, numbers)
+    return path
+
+
+def write_stamp(table: str, made_from: Mapping[str, Mapping[str, object]], numbers: Numbers) -> None:
+    """Write what the benchmarks of a table were made from, and the numbers that prose may quote of it."""
+    path = RESULTS / f"{table}.csv"
+    quoted = dict(numbers(pd.read_csv(path), made_from))
+    write_json(path.with_suffix(".json"), {"made_from": made_from, "numbers": quoted})
+
+
+def _read_stamp(table: str) -> dict[str, Any]:
+    """Read what the benchmarks of a table were made from, by name; empty if nothing has been measured."""
+    path = RESULTS / f"{table}.json"
+    return json.loads(path.read_text())["made_from"] if path.is_file() else {}
