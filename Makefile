@@ -9,7 +9,7 @@ SNAKEMAKE = python -m snakemake --snakefile workflow/Snakefile --cores all --sch
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test setup check data notebooks results confirm status clean
+.PHONY: help book test setup check data notebooks results confirm sweep status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
 # kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
@@ -60,7 +60,10 @@ results: setup ## Compute the tables of long runs into results/ (hours; TABLE=na
 confirm: setup ## Make one split of every stale table again; if it comes out as stored, take the table for current
 	@python -m workflow.results --confirm $(TABLE) $(if $(JOBS),--jobs $(JOBS))
 
-status: setup ## Say which notebooks, runs and tables are stale
+sweep: setup ## Train over a grid of splits, seeds, regimes, recipes (PROFILE=sweep; EXECUTOR=slurm, JOBS=n, OPTIONS='...')
+	@python -m workflow.sweep $(PROFILE) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(if $(JOBS),--jobs $(JOBS)) $(if $(OPTIONS),-- $(OPTIONS))
+
+status: setup ## Say which notebooks, runs, cells of sweeps and tables are stale
 	@python -m workflow.status
 
 clean: ## Remove runs/ and caches; .venv and what `make results` has kept in runs/results stay

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -31,6 +31,7 @@ class Profile:
     title: str
     parameters: Mapping[str, object]
     notebooks: Mapping[str, Mapping[str, object]]
+    sweep: Mapping[str, object] = field(default_factory=dict)  # a grid, as workflow.sweep_grid reads it
 
     @property
     def run_folder(self) -> Path:
@@ -45,7 +46,12 @@ def notebook_names() -> list[str]:
 
 def declared(notebook: str) -> dict[str, object]:
     """Names and default values of a notebook's parameters; the value as text if it is not a literal."""
-    found = papermill.inspect_notebook(str(NOTEBOOKS / f"{notebook}.ipynb"))
+    return declared_in(NOTEBOOKS / f"{notebook}.ipynb")
+
+
+def declared_in(path: Path) -> dict[str, object]:
+    """Names and default values of the parameters of a notebook that may be no chapter."""
+    found = papermill.inspect_notebook(str(path))
     return {name: yaml.safe_load(entry["default"]) for name, entry in found.items()}
 
 
@@ -61,23 +67,24 @@ def read_profile(name: str, folder: Path = Path("profiles")) -> Profile:
     if not path.is_file():
         raise ProfileError(f"there is no {path}; {suggest(name, sorted(p.stem for p in folder.glob('*.yaml')))}")
     content = yaml.safe_load(path.read_text()) or {}
-    _refuse_unknown(path, "section", content, ("title", "parameters", "notebooks"))
+    refuse_unknown(path, "section", content, ("title", "parameters", "notebooks", "sweep"))
     known = {notebook: declared(notebook) for notebook in notebook_names()}
     shared = content.get("parameters") or {}
     own = content.get("notebooks") or {}
     if "run_folder" in shared or any("run_folder" in given for given in own.values()):
         raise ProfileError(f"{path}: the run folder of a profile is always {RUNS / name}; leave run_folder out")
-    _refuse_unknown(path, "parameter", shared, sorted({name for names in known.values() for name in names}))
-    _refuse_unknown(path, "notebook", own, known)
+    refuse_unknown(path, "parameter", shared, sorted({name for names in known.values() for name in names}))
+    refuse_unknown(path, "notebook", own, known)
     for notebook, given in own.items():
-        _refuse_unknown(path, f"parameter of {notebook}", given, known[notebook])
-    return Profile(name, str(content.get("title", name)), shared, own)
+        refuse_unknown(path, f"parameter of {notebook}", given, known[notebook])
+    return Profile(name, str(content.get("title", name)), shared, own, content.get("sweep") or {})
 
 
-def _refuse_unknown(path: Path, what: str, given: Mapping[str, object], known: object) -> None:
+def refuse_unknown(path: Path, what: str, given: Iterable[object], known: Collection[object]) -> None:
+    """Raise ProfileError at the first name that is not known, with the nearest one that is."""
     for name in given:
-        if name not in known:  # type: ignore[operator]
-            raise ProfileError(f"{path}: unknown {what} '{name}'; {suggest(str(name), known)}")  # type: ignore[arg-type]
+        if name not in known:
+            raise ProfileError(f"{path}: unknown {what} '{name}'; {suggest(str(name), known)}")
 
 
 def parameters_for(profile: Profile, notebook: str) -> dict[str, object]:

@@ -10,6 +10,7 @@ import nbformat
 from gcamccl_core.provenance import hash_core, what_changed
 from workflow.profile import NOTEBOOKS, RUNS, hash_notebook, hash_tables, made_from, notebook_names, read_profile
 from workflow.results import changes, tables
+from workflow.sweep import sweep_states
 
 
 def status() -> list[tuple[str, str]]:
@@ -18,12 +19,16 @@ def status() -> list[tuple[str, str]]:
     Returns
     -------
     list of (path, state)
-        Stored notebooks, then the executed ones of every profile that has a run, then the tables of long runs.
+        Stored notebooks, then the executed ones of every profile that has a run, its sweep's cells and table, then the
+        tables of long runs.
     """
     rows = [(str(NOTEBOOKS / f"{name}.ipynb"), stored_state(name)) for name in notebook_names()]
     for profile in sorted(path.stem for path in Path("profiles").glob("*.yaml")):
-        if (RUNS / profile).is_dir():
+        if (RUNS / profile / "made_from").is_dir():  # or nobody asked for its book
             rows += [executed_state(profile, name) for name in notebook_names()]
+        if (RUNS / profile / "sweep").is_dir():
+            cells = sweep_states(read_profile(profile))
+            rows += [(path, "missing" if changed is None else in_words(changed)) for path, changed in cells]
     for name, script in tables().items():
         changed = changes(name, script)
         rows.append((f"results/{name}.csv", "missing" if changed is None else in_words(changed)))
