@@ -16,11 +16,10 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
-from gcamccl_core.provenance import project_root
 from workflow.benchmarks import GROWTH, RESULTS, TABLE_OF, changes, keep
 
 from .growth_figure import draw
-from .machine import describe_machine, name_machine
+from .machine import PACKAGE, PROJECT, describe_machine, name_machine
 from .quote import quote_growth, quote_ratios
 
 LONG = ("large_cohort",)  # an hour and more, so only when named
@@ -63,9 +62,9 @@ def run(name: str, asked: argparse.Namespace, title: str) -> bool:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
-        command = [sys.executable, "-m", __package__, name, "--rows", str(rows)]
+        command = [sys.executable, "-m", PACKAGE, name, "--rows", str(rows)]
         command += ["--quick"] * asked.quick + (["--threads", str(asked.threads)] if asked.threads else [])
-        done = subprocess.run(command, cwd=Path(__file__).parents[len(__package__.split("."))])
+        done = subprocess.run(command, cwd=PROJECT)
         if done.returncode:
             return False
         measured = json.loads(rows.read_text())
@@ -96,7 +95,7 @@ def save(name: str, rows: list[dict[str, object]]) -> None:
     path = keep(name, rows, machine, quote_growth if table == GROWTH else quote_ratios)
     if name == GROWTH:
         drawn = pd.read_csv(path)
-        draw(drawn[drawn["benchmark"] == name], project_root() / "book" / "images" / "growth.png")
+        draw(drawn[drawn["benchmark"] == name])
     print(f"kept in {RESULTS / path.name}", flush=True)
 
 

@@ -18,6 +18,7 @@ from gcamccl_core.provenance import fingerprint, project_root, write_json
 from workflow.benchmarks import basis_of
 
 from .data import PAPER
+from .machine import PACKAGE, PROJECT
 
 STORE = Path("runs/benchmarks/points")
 SUBJECTS, REGIONS = (100, 342, 1000, 2000), (100, 178, 316, 562, 1000)
@@ -71,9 +72,8 @@ def measure_apart(stage: str, shapes: dict[str, list[int]], n: int) -> dict[str,
     """Measure one point in a new process, or read what it was."""
     kept = project_root() / STORE / f"{fingerprint(stage, shapes, n, basis_of('growth'))}.json"
     if not kept.is_file():
-        command = [sys.executable, "-m", f"{__package__}.points", stage, json.dumps(shapes), str(n)]
-        folder = Path(__file__).parents[len(__package__.split("."))]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=dict(os.environ))
+        command = [sys.executable, "-m", f"{PACKAGE}.points", stage, json.dumps(shapes), str(n)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, env=dict(os.environ))
         if done.returncode:
             raise RuntimeError(f"{stage} with {shapes} and {n} subjects failed:\n{done.stderr[-2000:]}")
         write_json(kept, json.loads(done.stdout.splitlines()[-1]))

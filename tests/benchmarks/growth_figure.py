@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 
 from gcamccl_core.report.style import GREY, class_looks, house_style, new_figure
 
-PICTURE = Path("book/images/growth.png")
+from .machine import PROJECT
+
+PICTURE = PROJECT / "book" / "images" / "growth.png"
 QUANTITIES = {"seconds": "seconds", "mebibytes": "memory, MiB"}
 DIMENSIONS = ("subjects", "regions", "SNPs", "views")
 

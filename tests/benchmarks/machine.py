@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import threadpool_info
 
 SETTINGS = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_", "OMP_NUM_THREADS")
+PACKAGE, PROJECT = "tests.benchmarks", Path(__file__).parents[2]  # how other processes find the benchmarks
 DTYPES = ("float32", "bfloat16", "float64")
 TRIES = 5
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import time
@@ -24,6 +23,7 @@ from gcamccl_core.model.recipe import Recipe
 
 from .connectivity import draw_scans
 from .data import network, noise_cohort, parts
+from .large_cohort import most_mebibytes
 
 METHOD = "guided_grad_cam"
 LEAST_SECONDS = 1.0  # a stage that is over sooner runs again
@@ -87,19 +87,14 @@ def measure_point(stage: str, shapes: Shapes, n: int) -> dict[str, float]:
     """
     small = {view: tuple(min(side, LARGEST[len(shape)]) for side in shape) for view, shape in shapes.items()}
     STAGES[stage](small, min(n, 20))()
-    before = _most_mebibytes()
+    before = most_mebibytes()
     work = STAGES[stage](shapes, n)
     seconds: list[float] = []
     while not seconds or (sum(seconds) < LEAST_SECONDS and len(seconds) < MOST_RUNS):
         start = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - start)
-    return {"seconds": statistics.median(seconds), "mebibytes": _most_mebibytes() - before}
-
-
-def _most_mebibytes() -> float:
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (2**20 if sys.platform == "darwin" else 2**10)
+    return {"seconds": statistics.median(seconds), "mebibytes": most_mebibytes() - before}
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from gcamccl_core.model.networks import CollaborativeNet
 from gcamccl_core.model.recipe import Recipe
 
 from .data import PAPER, network, parts, study
-from .machine import SETTINGS, matrix_rate
+from .machine import PACKAGE, PROJECT, SETTINGS, matrix_rate
 from .plain_network import PlainLoop, PlainNet, plain_twin
 from .timing import alternate, compare, share_of_limit
 
@@ -111,10 +110,9 @@ def _process_of_its_own(n_subjects: int) -> Iterator[Callable[[], None]]:
     """Start a process that runs an epoch of the plain loop whenever it is asked to."""
     surroundings = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     surroundings["OMP_NUM_THREADS"] = str(torch.get_num_threads())
-    command = [sys.executable, "-m", f"{__package__}.plain_process", str(n_subjects)]
-    folder = Path(__file__).parents[len(__package__.split("."))]
+    command = [sys.executable, "-m", f"{PACKAGE}.plain_process", str(n_subjects)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=surroundings, cwd=folder
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=surroundings, cwd=PROJECT
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
