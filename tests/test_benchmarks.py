@@ -338,6 +338,7 @@ def test_a_copy_of_the_project_has_its_run_and_not_the_others(tmp_path):
 
 def test_a_quick_run_shows_its_rows_and_keeps_nothing(folder, capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     runner.main(["machine", "--quick", "--threads", "1"])
     assert "copy of memory" in capsys.readouterr().out
     assert not folder.exists()

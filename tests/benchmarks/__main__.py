@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import pandas as pd
 import torch
 from threadpoolctl import threadpool_limits
 
+from gcamccl_core.lifelines import end_with_parent
 from workflow.benchmarks import GROWTH, RESULTS, TABLE_OF, changes, keep
 
 from .growth_figure import draw
@@ -42,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; benchmarks are {', '.join(TABLE_OF)}")
     if asked.threads:
-        torch.set_num_threads(asked.threads)
+        os.environ["OMP_NUM_THREADS"] = str(asked.threads)  # of the processes that are started from here
     if asked.rows:
-        with threadpool_limits(torch.get_num_threads(), user_api="blas"):
-            sys.exit(measure_here(asked.names[0], asked.quick, asked.rows))
+        end_with_parent()
+        sys.exit(measure_here(asked.names[0], asked.quick, asked.rows))
     names = asked.names or [name for name in TABLE_OF if name not in LONG]
     failed = [name for number, name in enumerate(names, 1) if not run(name, asked, f"[{number}/{len(names)}] {name}")]
     if failed:
@@ -63,35 +65,35 @@ def run(name: str, asked: argparse.Namespace, title: str) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.json"
         command = [sys.executable, "-m", PACKAGE, name, "--rows", str(rows)]
-        command += ["--quick"] * asked.quick + (["--threads", str(asked.threads)] if asked.threads else [])
+        command += ["--quick"] * asked.quick
         done = subprocess.run(command, cwd=PROJECT)
         if done.returncode:
             return False
         measured = json.loads(rows.read_text())
-    print(f"{title}: {time.perf_counter() - started:.0f} s\n{show(measured)}", flush=True)
+    print(f"{title}: {time.perf_counter() - started:.0f} s\n{show(measured['rows'])}", flush=True)
     if not asked.quick:
-        save(name, measured)
+        save(name, **measured)
     return True
 
 
 def measure_here(name: str, quick: bool, path: Path) -> int:
-    """Measure in this process, and write the rows; the status of the process."""
+    """Measure in this process, as many threads for every library; write rows and machine, and give the status."""
     from .book import NotMadeError
 
     module = import_module(f"{__package__}.{name}")
     try:
-        rows = getattr(module, MEASURE)(quick=quick)
+        with threadpool_limits(torch.get_num_threads(), user_api="blas"):
+            rows, machine = getattr(module, MEASURE)(quick=quick), describe_machine()
     except NotMadeError as fault:
         print(f"{name} left out: {fault}", file=sys.stderr)
         return LEFT_OUT
-    path.write_text(json.dumps(rows, default=float))
+    path.write_text(json.dumps({"rows": rows, "machine": {"name": name_machine(), **machine}}, default=float))
     return 0
 
 
-def save(name: str, rows: list[dict[str, object]]) -> None:
+def save(name: str, rows: list[dict[str, object]], machine: dict[str, object]) -> None:
     """Put the rows into their table, with the numbers that prose quotes and, of growth, the figure."""
     table = TABLE_OF[name]
-    machine = {"name": name_machine(), **describe_machine()}
     path = keep(name, rows, machine, quote_growth if table == GROWTH else quote_ratios)
     if name == GROWTH:
         drawn = pd.read_csv(path)

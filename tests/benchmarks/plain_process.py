@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from gcamccl_core.data.cohort import make_split
+from gcamccl_core.lifelines import end_with_parent
 
 from .data import PAPER, network, parts, study
 from .plain_network import PlainLoop, plain_twin
@@ -23,4 +24,5 @@ def main(n_subjects: int) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(int(sys.argv[1]))

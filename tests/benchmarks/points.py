@@ -15,6 +15,7 @@ import numpy as np
 
 from gcamccl_core.data.connectivity import estimate_connectivity
 from gcamccl_core.data.simulation import simulate_cohort
+from gcamccl_core.lifelines import end_with_parent
 from gcamccl_core.maps.activation import compute_maps
 from gcamccl_core.maps.dataset import label_maps
 from gcamccl_core.maps.selection import select_biomarkers
@@ -98,5 +99,6 @@ def measure_point(stage: str, shapes: Shapes, n: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     wanted = {name: tuple(shape) for name, shape in json.loads(sys.argv[2]).items()}
     print(json.dumps(measure_point(sys.argv[1], wanted, int(sys.argv[3]))))
