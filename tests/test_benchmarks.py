@@ -21,6 +21,7 @@ from benchmarks.quote import quote_growth, quote_ratios
 from gcamccl_core.model.losses import collaborative_loss
 from gcamccl_core.model.networks import CollaborativeNet
 from workflow import benchmarks
+from workflow.profile import tables_read
 
 ROOT = Path(__file__).parent.parent
 SHAPES = {"fc": (48, 48), "snp": (420,)}
@@ -241,6 +242,27 @@ def test_a_benchmark_is_stale_when_its_script_or_the_machine_is_another(folder, 
     states = dict(benchmarks.states())
     assert states["results/benchmarks.csv, maps"] == ["script", "core"]
     assert states["results/benchmarks.csv, training"] is None
+
+
+def test_an_edited_table_is_said_to_be_and_not_added_to(folder, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    path = benchmarks.keep("maps", [ratio_row()], MACHINE, quote_ratios)
+    path.write_text(path.read_text().replace("0.25", "0.15"))
+    assert benchmarks.changes("maps") == ["edited since it was made"]
+    monkeypatch.setattr(runner.subprocess, "run", lambda *a, **k: pytest.fail("measured"))
+    with pytest.raises(ValueError, match=r"benchmarks\.csv.* or remove both and measure everything again"):
+        runner.main(["maps"])
+    runner.main(["--quote"])
+    assert benchmarks.changes("maps") == []
+    assert json.loads((folder / "benchmarks.json").read_text())["numbers"]["cost_maps_ratio"] == "0.15"
+
+
+def test_no_notebook_reads_the_tables_of_benchmarks(monkeypatch):
+    """Or measuring again would make chapters stale."""
+    monkeypatch.chdir(ROOT)
+    notebooks = sorted(ROOT.glob("notebooks/*.ipynb"))
+    assert not {path.stem for name in notebooks for path in tables_read(name)} & {"benchmarks", "growth"}
+    assert [path.name for path in notebooks if re.search(r"(benchmarks|growth)\.csv", path.read_text())] == []
 
 
 def test_what_a_benchmark_imports_beside_it_counts(monkeypatch):

@@ -16,16 +16,8 @@ from typing import Any
 import pandas as pd
 
 from gcamccl_core.kept_files import whole_file
-from gcamccl_core.provenance import (
-    code_of,
-    fingerprint,
-    hash_module,
-    imported_modules,
-    versions,
-    what_changed,
-    write_json,
-)
-from workflow.results import ROOMS
+from gcamccl_core.provenance import code_of, fingerprint, hash_module, imported_modules, versions, what_changed
+from workflow.results import EDITED, ROOMS, edit_of, write_stamp
 
 BENCHMARKS = Path("tests/benchmarks")
 RESULTS = Path("results")
@@ -42,7 +34,7 @@ TABLE_OF = {  # in the order of the tables' rows
     "growth": GROWTH,
     "large_cohort": GROWTH,
 }
-Numbers = Callable[[pd.DataFrame, Mapping[str, Mapping[str, object]]], Mapping[str, object]]
+Numbers = Callable[[pd.DataFrame, Mapping[str, Any]], Mapping[str, object]]
 
 
 def basis_of(name: str) -> dict[str, object]:
@@ -81,7 +73,8 @@ def changes(name: str, machine: str | None = None) -> list[str] | None:
     if made is None or not (RESULTS / f"{TABLE_OF[name]}.csv").is_file():
         return None
     elsewhere = machine is not None and made["machine"]["name"] != machine
-    return what_changed(made, basis_of(name)) + ["machine"] * elsewhere
+    edited = edit_of(RESULTS / f"{TABLE_OF[name]}.json") is not None
+    return what_changed(made, basis_of(name)) + ["machine"] * elsewhere + [EDITED] * edited
 
 
 def states() -> list[tuple[str, list[str] | None]]:
@@ -124,15 +117,30 @@ def keep(name: str, rows: Sequence[Mapping[str, object]], machine: Mapping[str, 
     RESULTS.mkdir(exist_ok=True)
     with whole_file(path) as partial:
         fresh.to_csv(partial, index=False)
-    write_stamp(table, made_from, numbers)
-    return path
+    return _seal(path, made_from, numbers)
 
 
-def write_stamp(table: str, made_from: Mapping[str, Mapping[str, object]], numbers: Numbers) -> None:
-    """Write what the benchmarks of a table were made from, and the numbers that prose may quote of it."""
+def requote(table: str, numbers: Numbers) -> Path | None:
+    """Write the numbers that prose may quote again, of the rows as they are; nothing if there are none."""
     path = RESULTS / f"{table}.csv"
+    return _seal(path, _read_stamp(table), numbers) if path.is_file() else None
+
+
+def refuse_edited(name: str) -> None:
+    """Raise ValueError if the table that a benchmark would add to is not what was written."""
+    stamp = RESULTS / f"{TABLE_OF[name]}.json"
+    fault = edit_of(stamp) if stamp.is_file() else None
+    if fault:
+        raise ValueError(
+            f"{fault} Take both files back from version control, or remove both and measure everything again; "
+            "`python -m tests.benchmarks --quote` takes the table as it is"
+        )
+
+
+def _seal(path: Path, made_from: Mapping[str, object], numbers: Numbers) -> Path:
     quoted = dict(numbers(pd.read_csv(path), made_from))
-    write_json(path.with_suffix(".json"), {"made_from": made_from, "numbers": quoted})
+    write_stamp(path, {"made_from": made_from, "numbers": quoted})
+    return path
 
 
 def _read_stamp(table: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from gcamccl_core.parameters import suggest
 from gcamccl_core.provenance import fingerprint, hash_core, resolve, versions
 
 NOTEBOOKS = Path("notebooks")
+OF_PAGES = ("benchmarks", "growth", "kills")  # small tables that pages quote, and no notebook reads
 RUNS = Path("runs")
 
 
@@ -126,7 +127,7 @@ def fingerprint_files(folder: Path) -> str:
 def tables_read(notebook: Path) -> list[Path]:
     """List the small tables that a notebook may read: those of the manifest, and of long runs if it speaks of them."""
     folders = [Path("data_manifest"), *([Path("results")] if 'resolve(\\"results' in notebook.read_text() else [])]
-    return sorted(path for folder in folders for path in folder.glob("*.csv"))
+    return sorted(path for folder in folders for path in folder.glob("*.csv") if path.stem not in OF_PAGES)
 
 
 def hash_tables(notebook: Path) -> str:

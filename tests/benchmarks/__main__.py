@@ -18,7 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from gcamccl_core.lifelines import end_with_parent
-from workflow.benchmarks import GROWTH, RESULTS, TABLE_OF, changes, keep
+from workflow.benchmarks import GROWTH, RATIOS, RESULTS, TABLE_OF, changes, keep, refuse_edited, requote
 
 from .growth_figure import draw
 from .machine import PACKAGE, PROJECT, describe_machine, name_machine
@@ -26,6 +26,7 @@ from .quote import quote_growth, quote_ratios
 
 LONG = ("large_cohort",)  # an hour and more, so only when named
 MEASURE, LEFT_OUT = "measure", 3
+QUOTE = {RATIOS: quote_ratios, GROWTH: quote_growth}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--threads", type=int, help="of ours and of the peers alike; as many as torch takes unless given"
     )
+    parser.add_argument("--quote", action="store_true", help="measure nothing, write the page's numbers again")
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)  # of the one benchmark that this process measures
     asked = parser.parse_args(arguments)
     unknown = sorted(set(asked.names) - set(TABLE_OF))
@@ -48,7 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.rows:
         end_with_parent()
         sys.exit(measure_here(asked.names[0], asked.quick, asked.rows))
+    if asked.quote:
+        for table, numbers in QUOTE.items():
+            requote(table, numbers)
+        return
     names = asked.names or [name for name in TABLE_OF if name not in LONG]
+    for name in names if not asked.quick else []:
+        refuse_edited(name)
     failed = [name for number, name in enumerate(names, 1) if not run(name, asked, f"[{number}/{len(names)}] {name}")]
     if failed:
         sys.exit(f"not measured: {', '.join(failed)}; what is above says why")
@@ -94,7 +102,7 @@ def measure_here(name: str, quick: bool, path: Path) -> int:
 def save(name: str, rows: list[dict[str, object]], machine: dict[str, object]) -> None:
     """Put the rows into their table, with the numbers that prose quotes and, of growth, the figure."""
     table = TABLE_OF[name]
-    path = keep(name, rows, machine, quote_growth if table == GROWTH else quote_ratios)
+    path = keep(name, rows, machine, QUOTE[table])
     if name == GROWTH:
         drawn = pd.read_csv(path)
         draw(drawn[drawn["benchmark"] == name])

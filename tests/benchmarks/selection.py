@@ -24,7 +24,7 @@ def noise_maps(n_subjects: int, n_regions: int = 264, n_snps: int = 750, seed: i
     rng = np.random.default_rng(seed)
     values = {}
     for view in PAPER:
-        array = rng.random((n_subjects, 2, 1, *cohort[view].shape[1:]), dtype=np.float32) ** 8 - np.float32(0.001)
+        array = rng.random((n_subjects, 2, 1, *cohort[view].shape[1:]), dtype=np.float32) ** 2 - np.float32(0.001)
         values[view] = array * (0.2 + rng.random(cohort[view].shape[1:], dtype=np.float32))
     return label_maps(values, cohort, [METHOD], {"fc": "conv3", "snp": "conv2"})
 
