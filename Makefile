@@ -4,12 +4,10 @@ PYTHON ?= python3.11
 VENV := .venv
 STAMP := $(VENV)/installed
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
-SNAKEMAKE = python -m snakemake --snakefile workflow/Snakefile --cores all --scheduler greedy --nolock \
-  --rerun-incomplete --rerun-triggers mtime --quiet all --config profile=$(PROFILE) --
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test setup check data notebooks results confirm sweep status clean
+.PHONY: help book test setup check data notebooks results confirm sweep bench status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
 # kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
@@ -26,7 +24,7 @@ help: ## List these commands
 	@echo "  PROFILE=name    one of $(basename $(notdir $(wildcard profiles/*.yaml))); $(PROFILE) unless given"
 
 book: setup ## Execute the notebooks with a profile and render the book (PROFILE=demo)
-	@$(SNAKEMAKE) book
+	@python -m workflow.run book $(PROFILE)
 	@echo "The book: runs/$(PROFILE)/html/index.html"
 
 test: override PROFILE := demo
@@ -51,7 +49,7 @@ data: setup ## Fetch the external files that anyone may have, checked, and say o
 
 notebooks: override PROFILE := demo
 notebooks: setup ## Execute the notebooks with the demo profile and keep their outputs in notebooks/
-	@$(SNAKEMAKE) notebooks
+	@python -m workflow.run notebooks $(PROFILE)
 	@python -m workflow.keep
 
 results: setup ## Compute the tables of long runs into results/ (hours; TABLE=name for one, JOBS=n processes)
@@ -62,6 +60,9 @@ confirm: setup ## Make one split of every stale table again; if it comes out as 
 
 sweep: setup ## Train over a grid of splits, seeds, regimes, recipes (PROFILE=sweep; EXECUTOR=slurm, JOBS=n, OPTIONS='...')
 	@python -m workflow.sweep $(PROFILE) $(if $(EXECUTOR),--executor $(EXECUTOR)) $(if $(JOBS),--jobs $(JOBS)) $(if $(OPTIONS),-- $(OPTIONS))
+
+bench: setup ## Time ours beside peers for the page on cost, half an hour on a quiet machine (BENCHMARK=name for one)
+	@python -m tests.benchmarks $(BENCHMARK)
 
 status: setup ## Say which notebooks, runs, cells of sweeps and tables are stale
 	@python -m workflow.status

@@ -166,6 +166,7 @@ def _read_once(file: Path) -> str:
     return file.read_text()
 
 
+@cache
 def imported_modules(source: str, package: str = CORE.name) -> list[str]:
     """Names of a package's modules that some source imports with ``from``, as all of the project does.
 
@@ -178,6 +179,7 @@ def imported_modules(source: str, package: str = CORE.name) -> list[str]:
     return [str(node.module) for node in statements if str(node.module).startswith(f"{package}.")]
 
 
+@cache
 def code_of(source: str) -> str:
     """Reduce Python source to its code: no comments, docstrings or layout.
 

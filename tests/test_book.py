@@ -46,8 +46,7 @@ def notebook(title: str, *sources: str) -> nbformat.NotebookNode:
 
 
 def run(project: Path, target: str, profile: str = "demo") -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", "all", "--nolock"]
-    command += ["--scheduler", "greedy", "--rerun-triggers", "mtime", "--config", f"profile={profile}", "--", target]
+    command = [sys.executable, "-m", "workflow.run", target, profile]
     found_first = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, env=found_first)
 

@@ -12,12 +12,17 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
 
+from gcamccl_core.disk_faults import StorageError, explain
+from gcamccl_core.kept_files import CHECKSUM, DamagedFileError, read_sealed, write_sealed
 from gcamccl_core.report.disclosure import DisclosureError
 from workflow.controlled import offered_files, refuse_to_disclose
+from workflow.execute import end_with_run
+from workflow.intact import BASIS, book_made_from, listed_files
 from workflow.profile import Profile, declared, notebook_names, parameters_for, read_profile
 
 BOOK = Path("book")
@@ -53,9 +58,15 @@ def stored_numbers(folder: Path = RESULTS) -> dict[str, str]:
     """Collect the numbers for prose that the stamps of long runs' tables hold, by name."""
     found: dict[str, tuple[str, Path]] = {}
     for path in sorted(folder.glob("*.json")):
-        for name, value in json.loads(path.read_text()).get("numbers", {}).items():
+        for name, value in _stamp(path).get("numbers", {}).items():
             _add(found, name, str(value), path)
     return {name: value for name, (value, _) in found.items()}
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    """Read a table's stamp; one that knows its checksum must agree with it."""
+    held = json.loads(path.read_text())
+    return read_sealed(path) if CHECKSUM in held else held
 
 
 def figure_words(folder: Path) -> dict[str, str]:
@@ -120,28 +131,52 @@ def assemble(profile: Profile) -> Path:
     """Fill ``runs/<profile>/source`` afresh and hand back the folder."""
     executed = [profile.run_folder / "notebooks" / f"{name}.ipynb" for name in notebook_names()]
     refuse_to_disclose(profile, executed)
-    source = profile.run_folder / "source"
+    finished = profile.run_folder / "source"
+    source = profile.run_folder / ".source.partial"  # takes its name when all is there: a kill leaves no half of a book
     shutil.rmtree(source, ignore_errors=True)
+    basis = book_made_from(profile)
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     for path in executed:
         (source / "notebooks").mkdir(exist_ok=True)
         shutil.copy(path, source / "notebooks")
     figures = profile.run_folder / "figures"
-    if figures.is_dir():
-        shutil.copytree(figures, source / "figures", ignore=shutil.ignore_patterns(".*"))
+    made = listed_files(profile.run_folder, executed)
+    for path in sorted(path for path in made if path.parent == figures):  # none that an earlier chapter has left
+        (source / "figures").mkdir(exist_ok=True)
+        shutil.copy(path, source / "figures")
     for path in offered_files(profile.run_folder, executed):  # what pages offer or show in a frame, as it is
         (source / "_static" / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, source / "_static" / path.parent.name)
-    words = {**shared_parameters(profile), **figure_words(figures), **stored_numbers(), **glued_numbers(executed)}
+    words = {
+        **shared_parameters(profile),
+        **figure_words(source / "figures"),
+        **stored_numbers(),
+        **glued_numbers(executed),
+    }
     fill_in(source, {**words, "profile": profile.name})
     config = yaml.safe_load((BOOK / "_config.yml").read_text())
     config["title"] = profile.title
+    write_sealed(source / BASIS, basis)
     (source / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    return source
+    shutil.rmtree(finished, ignore_errors=True)
+    source.rename(finished)
+    return finished
+
+
+def main(name: str) -> None:
+    """Lay out a profile's book, or say why not."""
+    profile = read_profile(name)
+    try:
+        assemble(profile)
+    except (BookError, DisclosureError, DamagedFileError) as fault:
+        sys.exit(f"cannot assemble the book: {fault}")
+    except OSError as fault:
+        said = fault if isinstance(fault, StorageError) else explain(fault, profile.run_folder / "source")
+        if said is None:
+            raise
+        sys.exit(f"cannot assemble the book: {said.strerror}")
 
 
 if __name__ == "__main__":
-    try:
-        assemble(read_profile(sys.argv[1]))
-    except (BookError, DisclosureError) as fault:
-        sys.exit(f"cannot assemble the book: {fault}")
+    end_with_run()
+    main(sys.argv[1])

@@ -6,26 +6,58 @@ import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
+from gcamccl_core.disk_faults import explain
+from gcamccl_core.kept_files import digest_file, write_sealed
+from gcamccl_core.lifelines import end_with_parent
+from gcamccl_core.locks import InUseError, hold_lock
+from workflow.guard import PATIENCE, RUNNER
+from workflow.intact import look, made_since
+
 # a dependency asks for widgets; we do without them, since they would load from the network
 NO_WIDGETS = "ignore:IProgress not found"
+END_WITH_US = "__import__('gcamccl_core.lifelines', fromlist=['_']).end_with_parent()"
+KERNEL = [
+    "--log-level=40",  # the kernel's own remarks would break up the progress bars
+    f"--IPKernelApp.exec_lines={END_WITH_US}",
+]
 
 
 def main(notebook: Path, output: Path, made_from: Path) -> int:
     """Execute into ``output`` and lay what it was made from beside it; on failure say which cell, and why.
 
-    The kernel's standard error, where progress bars are, goes to the terminal as well as into the notebook.
+    The kernel's standard error, where progress bars are, goes to the terminal as well as into the notebook. The stamp
+    comes last, and knows the checksums of the notebook and of the figures, tables and views that it wrote: a run that
+    is killed in between leaves a notebook that nothing vouches for.
     """
-    basis = json.loads(made_from.read_text())
+    partial = output.parent.parent / "unfinished" / output.name
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        lock = partial.with_name(f".{output.stem}.lock")
+        with hold_lock(lock, f"the notebook {output}", f"execute {notebook}", PATIENCE):
+            return execute(notebook, partial, output, json.loads(made_from.read_text()))
+    except InUseError as fault:
+        print(fault, file=sys.stderr)
+    except OSError as fault:
+        said = explain(fault, output)
+        if said is None:
+            raise
+        print(f"\n{notebook}: {said.strerror}", file=sys.stderr)
+    return 1
+
+
+def execute(notebook: Path, partial: Path, output: Path, basis: dict[str, object]) -> int:
+    """Execute into ``partial``, then move it to ``output``."""
     print(f"{notebook} {basis['parameters'] or 'with its own defaults'}", file=sys.stderr, flush=True)
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), NO_WIDGETS]))
     logging.getLogger("papermill").setLevel(logging.WARNING)
-    partial = output.parent.parent / "unfinished" / output.name
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    run_folder, stamp = output.parent.parent, output.with_suffix(".stamp.json")
+    before = look(run_folder)
     try:
         papermill.execute_notebook(
             notebook,
@@ -33,17 +65,29 @@ def main(notebook: Path, output: Path, made_from: Path) -> int:
             basis["parameters"],
             cwd=notebook.parent,
             stderr_file=sys.stderr,
-            extra_arguments=["--log-level=40"],  # the kernel's own remarks would break up the progress bars
+            extra_arguments=KERNEL,
         )
     except PapermillExecutionError as fault:
         print(f"\n{notebook}, cell [{fault.exec_count}] failed:\n", file=sys.stderr)
         print("\n".join(f"    {line}" for line in fault.source.splitlines()), file=sys.stderr)
         print(f"\n{fault.ename}: {fault.evalue}\nThe notebook up to there: {partial}", file=sys.stderr)
         return 1
-    output.with_suffix(".stamp.json").write_text(json.dumps(basis, indent=1, sort_keys=True) + "\n")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
     partial.replace(output)
+    files = {output.relative_to(run_folder).as_posix(): digest_file(output), **made_since(run_folder, before)}
+    write_sealed(stamp, {**basis, "date": datetime.now(UTC).isoformat(timespec="seconds"), "files": files})
     return 0
 
 
+def end_with_run() -> None:
+    """End with Snakemake, which started this process; at once if the run that started Snakemake has ended."""
+    end_with_parent()
+    runner = os.environ.get(RUNNER)
+    if runner and Path("/proc/self").exists() and not Path("/proc", runner).exists():
+        sys.exit("the run that this belongs to has ended")
+
+
 if __name__ == "__main__":
+    end_with_run()
     sys.exit(main(*map(Path, sys.argv[1:])))

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import nbformat
 
+from gcamccl_core.kept_files import whole_file
 from workflow.controlled import subjects_of
+from workflow.intact import fault_of, stamp_of
 from workflow.profile import NOTEBOOKS, notebook_names, parameters_for, read_profile
 
 PROFILE = "demo"
@@ -38,7 +39,8 @@ def keep(executed: Path, notebook: Path, made_from: dict[str, str]) -> None:
                     output["execution_count"] = count
     kept.metadata["made_from"] = made_from
     kept.metadata["language_info"] = {"name": "python"}
-    nbformat.write(kept, notebook)
+    with whole_file(notebook) as partial:  # a kill in the midst would take the chapter itself
+        nbformat.write(kept, partial)
 
 
 def refuse_controlled(cohort: str) -> None:
@@ -55,14 +57,16 @@ def main() -> None:
         if unlike:
             raise ValueError(f"profiles/{PROFILE}.yaml differs from the defaults of {name}: {unlike}")
         executed = profile.run_folder / "notebooks" / f"{name}.ipynb"
-        made_from = json.loads(executed.with_suffix(".stamp.json").read_text())
+        if fault := fault_of(executed):
+            raise ValueError(f"{fault}; run `make notebooks` again")
+        made_from = stamp_of(executed)
         refuse_controlled(made_from["cohort"])
         if made_from["study"] is not None:
             raise ValueError(f"{executed} is of a study of your own; outputs made of it are never kept in {NOTEBOOKS}/")
         keep(executed, NOTEBOOKS / f"{name}.ipynb", {key: made_from[key] for key in ("notebook", "core", "tables")})
         print(f"kept the outputs of {name}")
-    PICTURE.parent.mkdir(exist_ok=True)
-    shutil.copy(profile.run_folder / "figures" / PICTURE.name, PICTURE)
+    with whole_file(PICTURE) as partial:
+        shutil.copy(profile.run_folder / "figures" / PICTURE.name, partial)
 
 
 if __name__ == "__main__":

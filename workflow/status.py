@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import nbformat
 
+from gcamccl_core.kept_files import DamagedFileError
 from gcamccl_core.provenance import hash_core, what_changed
+from workflow.benchmarks import states
+from workflow.intact import book_changes, fault_of, stamp_of
+from workflow.leftovers import at_work, leftovers, orphans, trainings
 from workflow.profile import NOTEBOOKS, RUNS, hash_notebook, hash_tables, made_from, notebook_names, read_profile
-from workflow.results import changes, tables
+from workflow.results import EDITED, changes, tables
 from workflow.sweep import sweep_states
 
 
@@ -19,20 +22,24 @@ def status() -> list[tuple[str, str]]:
     Returns
     -------
     list of (path, state)
-        Stored notebooks, then the executed ones of every profile that has a run, its sweep's cells and table, then the
-        tables of long runs.
+        Stored notebooks, then of every profile that has a run: who is at work there, executed notebooks, the book, the
+        sweep's cells and table, trainings, leftovers. Then the tables of long runs, and of benchmarks.
     """
     rows = [(str(NOTEBOOKS / f"{name}.ipynb"), stored_state(name)) for name in notebook_names()]
     for profile in sorted(path.stem for path in Path("profiles").glob("*.yaml")):
-        if (RUNS / profile / "made_from").is_dir():  # or nobody asked for its book
+        run_folder = RUNS / profile
+        rows += at_work(run_folder)
+        if (run_folder / "made_from").is_dir():  # or nobody asked for its book
             rows += [executed_state(profile, name) for name in notebook_names()]
+            rows += [book_state(profile), *orphans(run_folder)]
         if (RUNS / profile / "sweep").is_dir():
             cells = sweep_states(read_profile(profile))
             rows += [(path, "missing" if changed is None else in_words(changed)) for path, changed in cells]
+        rows += [*trainings(run_folder), *leftovers(run_folder)]
     for name, script in tables().items():
         changed = changes(name, script)
         rows.append((f"results/{name}.csv", "missing" if changed is None else in_words(changed)))
-    return rows
+    return rows + [(path, "missing" if changed is None else in_words(changed)) for path, changed in states()]
 
 
 def stored_state(name: str) -> str:
@@ -47,15 +54,29 @@ def executed_state(profile_name: str, name: str) -> tuple[str, str]:
     """Compare a notebook executed by the workflow with what it would be made from now."""
     profile = read_profile(profile_name)
     executed = profile.run_folder / "notebooks" / f"{name}.ipynb"
-    stamp = executed.with_suffix(".stamp.json")
-    if not executed.is_file() or not stamp.is_file():
+    if not executed.is_file():
         return str(executed), "missing"
-    return str(executed), in_words(what_changed(json.loads(stamp.read_text()), made_from(profile, name)))
+    if fault := fault_of(executed):
+        return str(executed), f"edited or damaged: {fault}"
+    return str(executed), in_words(what_changed(stamp_of(executed), made_from(profile, name)))
+
+
+def book_state(profile_name: str) -> tuple[str, str]:
+    """Compare a rendered book with the notebooks, pages and numbers that it would be made from now."""
+    profile = read_profile(profile_name)
+    path = str(profile.run_folder / "html" / "index.html")
+    try:
+        changed = book_changes(profile)
+    except DamagedFileError as fault:
+        return path, f"edited or damaged: {fault}"
+    return path, "missing" if changed is None else in_words(changed)
 
 
 def in_words(changed: list[str]) -> str:
     """Turn names of what changed into a state."""
-    return f"stale: {', '.join(changed)} changed" if changed else "current"
+    edited, others = [each for each in changed if each == EDITED], [each for each in changed if each != EDITED]
+    said = [*([f"{', '.join(others)} changed"] if others else []), *edited]
+    return f"stale: {', '.join(said)}" if changed else "current"
 
 
 if __name__ == "__main__":
