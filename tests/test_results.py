@@ -1,6 +1,7 @@
 """Tables of long runs: made small here, stamped, stale when what made them changes, and taken up where they stopped."""
 
 import json
+import os
 import re
 import sys
 from functools import partial
@@ -16,7 +17,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from gcamccl_core.data.manifest import UnavailableError
 from gcamccl_core.data.sources import open_cohort
+from gcamccl_core.disk_faults import StorageError
 from gcamccl_core.kept_files import read_sealed, write_sealed
+from gcamccl_core.locks import hold_lock
 from gcamccl_core.model.comparators import COMPARATORS
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import MEASURES, compare_paired, summarise
@@ -63,6 +66,7 @@ def script(tmp_path, monkeypatch):
     module = load_script(tmp_path)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "STORE", str(tmp_path / "store"))
     monkeypatch.setattr(results, "hash_module", lambda name, *rooms, without: f"hash of {name}")
     monkeypatch.setattr(results, "tables", lambda: dict.fromkeys(module.TABLES, module))
     return module
@@ -105,16 +109,43 @@ def test_a_table_without_its_stamp_or_a_stamp_without_its_table_is_missing(scrip
     assert results.changes("steps", script) is None
 
 
-def test_a_table_whose_writing_failed_has_no_stamp(script, monkeypatch):
-    results.compute("steps", script)
+def test_a_table_whose_writing_failed_is_as_it_was(script, monkeypatch):
+    path = results.compute("steps", script)
+    before = {each.name: each.read_bytes() for each in path.parent.iterdir()}
 
-    def fail(*_, **__):
-        raise OSError("disk full")
+    def fail(table, path, **_):
+        path.write_text("ha")
+        raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(pd.DataFrame, "to_csv", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(StorageError, match=r"steps\.csv cannot be written: the disk is full"):
         results.compute("steps", script)
+    assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["steps.csv", "steps.json"])
+def test_an_edited_table_is_neither_current_nor_confirmed(script, name, capsys):
+    path = results.compute("steps", script)
+    edited = path.parent / name
+    edited.write_text(edited.read_text().replace("3", "7", 1))
+    assert results.EDITED in results.changes("steps", script)
+    with pytest.raises(results.UnconfirmedError, match=rf"{name} is damaged.*make it again, without --confirm"):
+        results.confirm("steps", script)
+    results.main(["steps"])
+    assert re.search(rf"steps\.csv is stale: .*{results.EDITED}\n", capsys.readouterr().out)
+    assert results.changes("steps", script) == []
+
+
+def test_a_table_that_another_process_makes_is_left_out_and_the_others_made(script, tmp_path, capsys):
+    (tmp_path / "store").mkdir()
+    with (
+        hold_lock(tmp_path / "store" / ".lock-steps", "results/steps.csv", "make results"),
+        pytest.raises(SystemExit, match="left out, another process makes them: steps"),
+    ):
+        results.main([])
+    assert f"left out: results/steps.csv is in use: process {os.getpid()}" in capsys.readouterr().out
     assert results.changes("steps", script) is None
+    assert results.changes("jumps", script) == []
 
 
 def test_the_command_makes_what_is_not_current_and_says_why(script, capsys, monkeypatch):
@@ -453,9 +484,13 @@ def test_cohorts_are_opened_on_one_thread(monkeypatch):
     assert set(threads) == {1}
 
 
-def test_every_stored_table_has_its_stamp():
+def test_every_stored_table_has_its_stamp_and_is_what_it_says():
     for path in STORED.glob("*.csv"):
-        assert "numbers" in json.loads(path.with_suffix(".json").read_text())
+        stamp = path.with_suffix(".json")
+        held = json.loads(stamp.read_text())
+        assert "numbers" in held
+        assert results.edit_of(stamp) is None
+        assert "sha256" in held, f"{stamp} holds no checksum; write it with workflow.results.write_stamp"
 
 
 @pytest.mark.parametrize("name", sorted(results.tables()))

@@ -24,6 +24,17 @@ from types import ModuleType
 import pandas as pd
 
 from gcamccl_core.data.manifest import UnavailableError
+from gcamccl_core.disk_faults import StorageError, require_writable
+from gcamccl_core.kept_files import (
+    CHECKSUM,
+    DamagedFileError,
+    digest_file,
+    read_sealed,
+    refuse_damage,
+    whole_file,
+    write_sealed,
+)
+from gcamccl_core.locks import InUseError, hold_lock
 from gcamccl_core.provenance import (
     code_of,
     fingerprint,
@@ -32,7 +43,6 @@ from gcamccl_core.provenance import (
     stamp,
     versions,
     what_changed,
-    write_json,
 )
 from gcamccl_core.store import watch_versions
 
@@ -44,6 +54,7 @@ FETCHING = (
     "gcamccl_core.data.manifest",
     "gcamccl_core.data.external_files",
 )  # nor how a file came: a checksum says what it is
+EDITED = "edited since it was made"
 TRIED = 1  # split that is made again to confirm a table, by every method in it
 SAME = 1.5e-6  # tables are rounded to six decimals
 
@@ -72,28 +83,45 @@ def made_from(name: str, script: ModuleType) -> dict[str, object]:
 
 
 def changes(name: str, script: ModuleType) -> list[str] | None:
-    """Name what changed since a table was made; None if it never was."""
+    """Name what changed since a table was made, the table itself included; None if it never was."""
     path = RESULTS / f"{name}.json"
     if not path.is_file() or not path.with_suffix(".csv").is_file():
         return None
-    return what_changed(json.loads(path.read_text()), made_from(name, script))
+    edited = [EDITED] if edit_of(path) else []
+    return what_changed(json.loads(path.read_text()), made_from(name, script)) + edited
+
+
+def edit_of(stamp: Path) -> str | None:
+    """Say whether a table or its stamp is not what was written; None if both are, or the stamp holds no checksums."""
+    held = json.loads(stamp.read_text())
+    try:
+        if CHECKSUM in held:
+            refuse_damage(stamp.parent, read_sealed(stamp)["files"])
+    except DamagedFileError as fault:
+        return str(fault)
+    return None
 
 
 def compute(name: str, script: ModuleType, jobs: int = 1) -> Path:
-    """Make one table and write it with its stamp beside it, the stamp last."""
+    """Make one table and write it with its stamp beside it, the stamp last; until then the former ones stay."""
     basis = made_from(name, script)
     parameters: Mapping[str, object] = script.TABLES[name]
     with watch_versions() as seen:
         made = script.make(STORE, jobs, **parameters)
     made_with = {**stamp(parameters), "versions": list_versions([versions(), *seen])}
-    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.csv"
-    path.with_suffix(".json").unlink(missing_ok=True)  # until the new one is there, the table has no stamp
-    made.table.to_csv(path, index=False)
     data = fingerprint(sorted(set(made.data)))  # of all cohorts, in whichever order they were opened
-    numbers = script.quote(pd.read_csv(path), parameters)
-    write_json(path.with_suffix(".json"), {**made_with, **basis, "data": data, "numbers": numbers})
+    with whole_file(path) as partial:
+        made.table.to_csv(partial, index=False)
+        numbers = script.quote(pd.read_csv(partial), parameters)
+        path.with_suffix(".json").unlink(missing_ok=True)  # until the new one is there, the table has no stamp
+    write_stamp(path, {**made_with, **basis, "data": data, "numbers": numbers})
     return path
+
+
+def write_stamp(table: Path, content: Mapping[str, object]) -> Path:
+    """Write the stamp of a table that lies there, with the checksums of both."""
+    return write_sealed(table.with_suffix(".json"), {**content, "files": {table.name: digest_file(table)}})
 
 
 def list_versions(seen: Sequence[Mapping[str, str]]) -> dict[str, str]:
@@ -119,7 +147,10 @@ def confirm(name: str, script: ModuleType, jobs: int = 1) -> Path:
         If its parameters changed, it has no splits, or a number comes out otherwise; the table stays as it was then.
     """
     basis, path = made_from(name, script), RESULTS / f"{name}.csv"
+    if edit := edit_of(path.with_suffix(".json")):
+        raise UnconfirmedError(f"{edit}; make it again, without --confirm")
     held = json.loads(path.with_suffix(".json").read_text())
+    held.pop(CHECKSUM, None)
     parameters: Mapping[str, object] = script.TABLES[name]
     if held["parameters"] != parameters or "n_splits" not in parameters:
         why = "has no splits to try" if "n_splits" not in parameters else "was made with other parameters"
@@ -134,7 +165,7 @@ def confirm(name: str, script: ModuleType, jobs: int = 1) -> Path:
     )
     confirmed = {"splits": TRIED, "date": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions()}
     numbers = script.quote(table, parameters)
-    write_json(path.with_suffix(".json"), {**held, **basis, "numbers": numbers, "confirmed": confirmed})
+    write_stamp(path, {**held, **basis, "numbers": numbers, "confirmed": confirmed})
     return path
 
 
@@ -181,7 +212,14 @@ def main(arguments: list[str] | None = None) -> None:
     unknown = sorted(set(asked.names) - set(known))
     if unknown:
         parser.error(f"no table {', '.join(unknown)}; tables are {', '.join(known)}")
+    try:
+        for folder in (RESULTS, Path(STORE)):
+            require_writable(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+    except StorageError as fault:
+        sys.exit(str(fault.strerror))
     refused: list[str] = []
+    in_use: list[str] = []
     for name in asked.names or known:
         changed = changes(name, known[name])
         if changed == [] and not asked.force:
@@ -190,17 +228,22 @@ def main(arguments: list[str] | None = None) -> None:
         state = "is missing" if changed is None else f"is stale: {', '.join(changed)}" if changed else "is current"
         print(f"results/{name}.csv {state}", flush=True)
         try:
-            if not asked.confirm:
-                print(f"wrote {compute(name, known[name], asked.jobs)}", flush=True)
-            elif changed is not None:
-                print(f"confirmed {confirm(name, known[name], asked.jobs)}", flush=True)
+            with hold_lock(Path(STORE) / f".lock-{name}", f"results/{name}.csv", "make results"):
+                if not asked.confirm:
+                    print(f"wrote {compute(name, known[name], asked.jobs)}", flush=True)
+                elif changed is not None:
+                    print(f"confirmed {confirm(name, known[name], asked.jobs)}", flush=True)
+        except InUseError as fault:
+            in_use.append(name)
+            print(f"left out: {fault}", flush=True)
         except UnconfirmedError as fault:  # said, and the others tried
             refused.append(name)
             print(f"not confirmed: {fault}", flush=True)
         except UnavailableError as fault:  # said and passed over: the other tables do not need them
             print(f"results/{name}.csv left out, its data cannot be had here: {fault}", flush=True)
-    if refused:
-        sys.exit(f"not confirmed: {', '.join(refused)}")
+    if refused or in_use:
+        said = {"not confirmed": refused, "left out, another process makes them": in_use}
+        sys.exit("; ".join(f"{what}: {', '.join(names)}" for what, names in said.items() if names))
 
 
 if __name__ == "__main__":
