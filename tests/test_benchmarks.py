@@ -14,7 +14,19 @@ import torch
 from gcamccl_core.model.losses import collaborative_loss
 from gcamccl_core.model.networks import CollaborativeNet
 from tests.benchmarks import __main__ as runner
-from tests.benchmarks import accuracy, book, connectivity, growth, maps, points, selection, simulation, timing, training
+from tests.benchmarks import (
+    accuracy,
+    book,
+    connectivity,
+    growth,
+    maps,
+    plain_network,
+    points,
+    selection,
+    simulation,
+    timing,
+    training,
+)
 from tests.benchmarks.data import network, noise_cohort, parts
 from tests.benchmarks.growth_figure import describe, draw
 from tests.benchmarks.machine import describe_machine, measure, name_machine
@@ -78,9 +90,7 @@ def test_the_plain_network_has_the_papers_size_and_our_logits(cohort):
 def test_training_steps_are_those_of_the_plain_loop_and_a_difference_is_found(cohort, monkeypatch):
     (train,) = parts(network(cohort, range(12), list(SHAPES)), cohort, np.arange(12))
     training.check_agreement(train)
-    monkeypatch.setattr(
-        "tests.benchmarks.plain_network.plain_loss", lambda logits, target: 0.5 * plain_loss(logits, target)
-    )
+    monkeypatch.setattr(plain_network, "plain_loss", lambda logits, target: 0.5 * plain_loss(logits, target))
     with pytest.raises(AssertionError):
         training.check_agreement(train)
 

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 import torch
-from benchmarks import gpu
+
+from tests.benchmarks import gpu
 
 
 def test_everything_is_measured_in_one_call(tmp_path, capsys):
