@@ -2,6 +2,8 @@
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import h5netcdf
 import numpy as np
@@ -342,3 +344,23 @@ def test_a_cohort_in_memory_is_checked_as_before(cohort):
     with pytest.raises(CohortError, match="asymmetric images in 2 of 60 subjects: s005, s040"):
         check_cohort(broken)
     assert json.loads(json.dumps(stamp({}, cohort)))["data"] == hash_data(cohort)
+
+
+def test_the_code_on_the_page_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "book" / "rerun.md").read_text()
+    section = page.split("## Cohorts larger than memory")[1].split("\n## ")[0]
+    simulated, own = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    small = simulated.replace("n_subjects=40_000", "n_subjects=60").replace("Recipe.demo()", "Recipe.demo(epochs=1)")
+    namespace = {}
+    exec(compile(small, "rerun.md", "exec"), namespace)
+    whole = namespace["cohort"]
+    (tmp_path / "large.nc").unlink()
+    people = whole[["score"]].to_dataframe()
+    for subject in people.index:
+        np.save(f"{subject}.npy", whole["fc"].sel(subject=subject).to_numpy())
+    label = pd.Series(whole["label"].to_numpy(), index=people.index)
+    exec(compile(own, "rerun.md", "exec"), {"np": np, "people": people, "label": label, "regions": whole["roi_i"].data})
+    found = open_on_disk("large.nc")
+    np.testing.assert_array_equal(found["fc"][[3, 40]], whole["fc"][[3, 40]])
+    assert found["roi_i"].to_numpy().tolist() == whole["roi_i"].to_numpy().tolist()
