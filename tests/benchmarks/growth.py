@@ -24,7 +24,7 @@ STORE = Path("runs/benchmarks/points")
 SUBJECTS, REGIONS = (100, 342, 1000, 2000), (100, 178, 316, 562, 1000)
 SNPS, VIEWS = (750, 3000, 12000, 40000, 98804), (2, 3, 4, 6)
 QUICK_SUBJECTS = 8
-PEOPLE = {"training": 40, "maps": 40, "connectivity": 40, "selection": 40}  # where something else grows
+PEOPLE = 40  # subjects, where something else grows
 Point = tuple[str, str, int, dict[str, list[int]], int]  # stage, what grows, its size, shapes of the views, subjects
 
 
@@ -40,14 +40,14 @@ def points(quick: bool = False) -> Iterator[Point]:
             yield stage, "subjects", n, paper, n
     for stage in ("training", "maps", "connectivity", "selection"):
         for side in REGIONS[: 2 if quick else None]:
-            yield stage, "regions", side, {"fc": [side, side]}, PEOPLE[stage]
+            yield stage, "regions", side, {"fc": [side, side]}, PEOPLE
     for stage in ("training", "maps", "selection"):
         for length in SNPS[: 2 if quick else None]:
-            yield stage, "SNPs", length, {"snp": [length]}, PEOPLE[stage]
+            yield stage, "SNPs", length, {"snp": [length]}, PEOPLE
     for stage in ("training", "maps"):
         for n_views in VIEWS[: 2 if quick else None]:
             kinds = [paper["fc"], paper["snp"]] * (n_views // 2 + 1)
-            yield stage, "views", n_views, {f"view{k}": kinds[k] for k in range(n_views)}, PEOPLE[stage]
+            yield stage, "views", n_views, {f"view{k}": kinds[k] for k in range(n_views)}, PEOPLE
 
 
 def measure(quick: bool = False) -> list[dict[str, object]]:
