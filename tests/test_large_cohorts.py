@@ -35,6 +35,7 @@ from gcamccl_core.data.simulated_files import simulate_cohort_to
 from gcamccl_core.data.simulation import simulate_cohort
 from gcamccl_core.data.sources import open_cohort
 from gcamccl_core.provenance import fingerprint, hash_data, stamp
+from tests.benchmarks import large_cohort
 
 
 @pytest.fixture(scope="module")
@@ -364,3 +365,17 @@ def test_the_code_on_the_page_runs(tmp_path, monkeypatch):
     found = open_on_disk("large.nc")
     np.testing.assert_array_equal(found["fc"][[3, 40]], whole["fc"][[3, 40]])
     assert found["roi_i"].to_numpy().tolist() == whole["roi_i"].to_numpy().tolist()
+
+
+def test_every_step_of_the_measurement_works_on_a_small_cohort(tmp_path):
+    for stage in large_cohort.STEPS:
+        found = large_cohort.measure_step(stage, 60, tmp_path)
+        assert set(found) == {"seconds", "mebibytes"}
+        assert found["mebibytes"] > 50
+    assert {each.name for each in tmp_path.iterdir()} == {"cohort.nc", "net.safetensors", "maps.nc"}
+
+
+def test_a_step_that_fails_says_which(monkeypatch):
+    monkeypatch.setattr(large_cohort, "STEPS", {"nothing": None})
+    with pytest.raises(RuntimeError, match="nothing of 60 subjects failed:"):
+        large_cohort.measure_cohort(60)
