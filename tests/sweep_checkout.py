@@ -24,7 +24,12 @@ def make_checkout(folder: Path, **profiles: str) -> Path:
 
 def run_here(checkout: Path, module: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     """Run a module of the checkout, whose own core comes before the one that is installed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, **variables, "PYTHONPATH": str(checkout), "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=1800)
+    given = {"cwd": checkout, "env": environment_of(checkout, **variables)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=1800, **given)
+
+
+def environment_of(checkout: Path, **variables: str) -> dict[str, str]:
+    """Give the variables with which programs find this Python, and the checkout's core."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, **variables, "PYTHONPATH": str(checkout), "PYTHONHASHSEED": "0"}

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
+import time
 
 import pytest
 from slurm_cluster import ClusterUnavailableError, install_slurm, loopback_cluster
-from sweep_checkout import make_checkout, run_here
+from sweep_checkout import environment_of, make_checkout, run_here
 
 pytestmark = pytest.mark.slow
 
@@ -75,3 +78,27 @@ def test_a_sweep_on_slurm_gives_the_table_of_this_machine_to_the_byte(cluster, t
     assert len(jobs_of(variables)) == N_CELLS + 1
     assert "null-short-split1-seed1" in again.stderr
     assert lost.is_file()
+
+
+def test_a_sweep_that_is_told_to_end_takes_its_jobs_with_it(cluster, tmp_path):
+    _, variables = cluster
+    checkout = make_checkout(tmp_path / "checkout", ended=SWEEP)
+    before = len(jobs_of(variables))
+    command = [sys.executable, "-m", "workflow.sweep", "ended", "--executor", "slurm", "--", *SOON]
+    with (tmp_path / "said").open("w") as said:
+        run = subprocess.Popen(
+            command, cwd=checkout, env=environment_of(checkout, **variables), stdout=said, stderr=said
+        )
+        deadline = time.monotonic() + 120
+        while sum(state == "RUNNING" for state, *_ in jobs_of(variables)) == 0 and time.monotonic() < deadline:
+            time.sleep(1)
+        run.send_signal(signal.SIGTERM)
+        assert run.wait(120) != 0, (tmp_path / "said").read_text()
+    deadline = time.monotonic() + 60
+    while {state for state, *_ in jobs_of(variables)} & {"RUNNING", "PENDING", "COMPLETING"}:
+        assert time.monotonic() < deadline, jobs_of(variables)
+        time.sleep(1)
+    ended = jobs_of(variables)
+    assert len(ended) > before
+    assert "CANCELLED" in {state for state, *_ in ended}
+    assert "What is done is kept" in (tmp_path / "said").read_text()

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 
 import nbformat
@@ -10,14 +11,17 @@ import pandas as pd
 import pytest
 from sweep_checkout import ROOT, make_checkout, run_here
 
+from gcamccl_core.kept_files import DamagedFileError, digest_file, write_sealed
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import MEASURES, standard_error
 from gcamccl_core.parameters import CATALOGUE, assigned_names
 from workflow import sweep, sweep_slurm
+from workflow.guard import RUNNER
 from workflow.profile import Profile, ProfileError, read_profile
 from workflow.sweep_grid import CELL, made_from, read_sweep
 from workflow.sweep_slurm import ClusterError, slurm_options
-from workflow.sweep_table import gather, summarise_sweep, table_made_from, tidy, write_plan
+from workflow.sweep_state import cell_states, sweep_states, table_made_from, table_state, write_plan
+from workflow.sweep_table import gather, summarise_sweep, tidy
 
 GRID = {
     "splits": 2,
@@ -189,13 +193,13 @@ def gathered(tmp_path, monkeypatch):
     write_plan(asked)
     folder = asked.folder
     for cell, made in zip(asked.cells, scored(asked.cells, np.linspace(0.1, 0.9, len(asked.cells))), strict=True):
-        for path, content in (
-            (folder.scores(cell.name), json.dumps(made)),
-            (folder.executed(cell.name), "{}"),
-            (folder.stamp(cell.name), folder.made_from(cell.name).read_text()),
-        ):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
+        executed = folder.executed(cell.name)
+        executed.parent.mkdir(exist_ok=True)
+        executed.write_text("{}")
+        files = {executed.relative_to(folder.path).as_posix(): digest_file(executed)}
+        write_sealed(folder.scores(cell.name), made)
+        basis = json.loads(folder.made_from(cell.name).read_text())
+        write_sealed(folder.stamp(cell.name), {**basis, "date": "2021", "files": files})
     gather(asked)
     return asked
 
@@ -205,11 +209,11 @@ def test_a_gathered_table_has_a_stamp_and_is_current_until_a_cell_is_not(gathere
     assert {"core", "data", "versions", "parameters", "date", "machine", "cells"} <= set(stamp)
     assert stamp["parameters"]["seeds"] == [0, 7]
     assert len(pd.read_csv(gathered.folder.table)) == 2 * len(gathered.cells)
-    assert sweep.table_state(gathered) == []
-    assert sweep.sweep_states(grid())[-1] == (str(gathered.folder.table), [])
-    assert len(sweep.sweep_states(grid())) == 2
+    assert table_state(gathered) == []
+    assert sweep_states(grid())[-1] == (str(gathered.folder.table), [])
+    assert len(sweep_states(grid())) == 2
     longer = {"demo": {}, "short": {"base": "demo", "epochs": 2, "patience": None}}
-    states = dict(sweep.sweep_states(grid(recipes=longer)))
+    states = dict(sweep_states(grid(recipes=longer)))
     stale = {path for path, changed in states.items() if changed == ["parameters"]}
     assert stale == {str(gathered.folder.executed(cell.name)) for cell in gathered.cells if "-short-" in cell.name}
     assert states[str(gathered.folder.table)] == ["cells"]
@@ -219,10 +223,39 @@ def test_a_cell_without_scores_is_missing_and_stops_the_gathering(gathered):
     lost = gathered.cells[3].name
     before = gathered.folder.table.read_bytes()
     gathered.folder.scores(lost).unlink()
-    assert sweep.cell_states(gathered)[lost] is None
+    assert cell_states(gathered)[lost] is None
     with pytest.raises(FileNotFoundError, match=lost):
         gather(gathered)
     assert gathered.folder.table.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["executed", "scores"])
+def test_what_was_edited_by_hand_is_stale_and_is_made_again(gathered, kind):
+    folder, name = gathered.folder, gathered.cells[5].name
+    path = getattr(folder, kind)(name)
+    path.write_text(path.read_text().replace("{", "{ ", 1).replace("0.", "1.", 1))
+    assert {cell for cell, changed in cell_states(gathered).items() if changed != []} == {name}
+    with pytest.raises(DamagedFileError, match=re.escape(path.name)):
+        gather(gathered)
+    write_plan(gathered)
+    newer = {cell.name for cell in gathered.cells if is_newer(folder.made_from(cell.name), folder.executed(cell.name))}
+    assert newer == {name}
+
+
+def test_an_edited_table_is_stale_and_is_gathered_again(gathered):
+    folder = gathered.folder
+    before = folder.table.read_text()
+    folder.table.write_text(before.replace("0.", "0.9", 1))
+    assert table_state(gathered) == ["edited since it was made"]
+    write_plan(gathered)
+    assert is_newer(folder.table_made_from, folder.table_stamp)
+    gather(gathered)
+    assert folder.table.read_text() == before
+    assert table_state(gathered) == []
+
+
+def is_newer(path, other):
+    return path.stat().st_mtime_ns > other.stat().st_mtime_ns
 
 
 def test_what_a_table_is_made_from_names_its_cells():
@@ -277,6 +310,16 @@ def test_other_executors_go_by_the_same_name_and_a_mistyped_one_is_refused(capsy
     said = capsys.readouterr().err
     assert "no executor 'slrum' here; did you mean 'slurm'?" in said
     assert "snakemake-executor-plugin-slrum" in said
+
+
+def test_processes_on_a_node_are_not_told_of_this_machines(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sweep, "cell_states", lambda asked: {})
+    monkeypatch.setattr(sweep, "run_to_the_end", lambda command, *signals: seen.append(RUNNER in os.environ) or 0)
+    for executor in ("", "slurm"):
+        monkeypatch.setenv(RUNNER, "1")
+        assert sweep.run(read_sweep(grid()), [], executor) == 0
+    assert seen == [True, False]
 
 
 def test_on_this_machine_cells_ask_for_no_more_memory_than_it_has():

@@ -13,7 +13,7 @@ from workflow.intact import book_changes, fault_of, stamp_of
 from workflow.leftovers import at_work, leftovers, orphans, trainings
 from workflow.profile import NOTEBOOKS, RUNS, hash_notebook, hash_tables, made_from, notebook_names, read_profile
 from workflow.results import EDITED, changes, tables
-from workflow.sweep import sweep_states
+from workflow.sweep_state import sweep_states
 
 
 def status() -> list[tuple[str, str]]:

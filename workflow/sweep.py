@@ -7,18 +7,21 @@ import json
 import os
 import pkgutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 
+from gcamccl_core.disk_faults import StorageError
+from gcamccl_core.locks import InUseError
 from gcamccl_core.parameters import suggest
-from gcamccl_core.provenance import what_changed
-from workflow.profile import Profile, ProfileError, read_profile
-from workflow.sweep_grid import Sweep, made_from, read_sweep
+from workflow.guard import RUNNER, guard, run_to_the_end
+from workflow.profile import ProfileError, read_profile
+from workflow.run import end_with_make
+from workflow.sweep_grid import Sweep, read_sweep
 from workflow.sweep_slurm import ClusterError, slurm_options
-from workflow.sweep_table import table_made_from
+from workflow.sweep_state import cell_states
 
+HERE = ("", "local")
 PLUGIN = "snakemake_executor_plugin_"
 AT_ONCE = "100"  # jobs that wait or run on a cluster
 
@@ -53,7 +56,7 @@ def snakemake_command(sweep: Sweep, executor: str = "", jobs: str = "", options:
         "--nolock",
     ]
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--keep-going", "--quiet", "host", "reason", "rules"]
-    if not executor or executor == "local":
+    if executor in HERE:
         command += ["--cores", jobs or "all", "--resources", f"mem_mb={memory_of_this_machine()}"]
     else:  # files written on a node may be seen here a little later
         command += ["--executor", executor, "--jobs", jobs or AT_ONCE, "--latency-wait", "60"]
@@ -71,40 +74,6 @@ def known_executors() -> list[str]:
     found = [module.name.removeprefix(PLUGIN) for module in pkgutil.iter_modules() if module.name.startswith(PLUGIN)]
     steps = ("slurm_jobstep",)  # runs inside a job, never by itself
     return ["local", *sorted(name.replace("_", "-") for name in found if name not in steps)]
-
-
-def cell_states(sweep: Sweep) -> dict[str, list[str] | None]:
-    """Say of every cell what changed since it was executed: nothing if it is current; None if it is missing."""
-    states: dict[str, list[str] | None] = {}
-    for name, basis in made_from(sweep).items():
-        folder = sweep.folder
-        there = all(path.is_file() for path in (folder.executed(name), folder.scores(name), folder.stamp(name)))
-        states[name] = what_changed(json.loads(folder.stamp(name).read_text()), basis) if there else None
-    return states
-
-
-def table_state(sweep: Sweep) -> list[str] | None:
-    """Say what changed since the scores were gathered, as :func:`cell_states` does."""
-    if not (sweep.folder.table.is_file() and sweep.folder.table_stamp.is_file()):
-        return None
-    return what_changed(json.loads(sweep.folder.table_stamp.read_text()), table_made_from(made_from(sweep)))
-
-
-def sweep_states(profile: Profile) -> list[tuple[str, list[str] | None]]:
-    """List a profile's cells that are missing or stale, one line for those that are current, and the table."""
-    if not profile.sweep:
-        return []
-    sweep = read_sweep(profile)
-    if not sweep.folder.path.is_dir():
-        return []
-    states = cell_states(sweep)
-    rows: list[tuple[str, list[str] | None]] = [
-        (str(sweep.folder.executed(name)), changed) for name, changed in states.items() if changed != []
-    ]
-    current = sum(changed == [] for changed in states.values())
-    if current:
-        rows.append((f"{sweep.folder.path / 'cells'}, {current} of {len(states)} cells", []))
-    return [*rows, (str(sweep.folder.table), table_state(sweep))]
 
 
 def report_unfinished(sweep: Sweep, started: float) -> str:
@@ -129,20 +98,6 @@ def report_unfinished(sweep: Sweep, started: float) -> str:
     return "\n".join([*said, "What is done is kept: the same command goes on with the rest."])
 
 
-def run_to_the_end(command: Sequence[str]) -> int:
-    """Run a command that shall end by itself: an interrupt reaches it, too, and it has jobs to cancel first."""
-    process = subprocess.Popen(command)
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    try:
-        while True:
-            try:
-                return process.wait()
-            except KeyboardInterrupt:
-                continue
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line, check everything, run the sweep, and name what failed."""
     parser = argparse.ArgumentParser(prog="python -m workflow.sweep", description=__doc__.splitlines()[0])
@@ -156,22 +111,34 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.executor and asked.executor not in known_executors():
         advice = f"install snakemake-executor-plugin-{asked.executor} if there is such a package"
         parser.error(f"no executor '{asked.executor}' here; {suggest(asked.executor, known_executors())}; {advice}")
-    started = time.time()
+    end_with_make()
     try:
-        sweep = read_sweep(read_profile(asked.profile))
+        profile = read_profile(asked.profile)
+        sweep = read_sweep(profile)
         command = snakemake_command(sweep, asked.executor, asked.jobs, given[cut + 1 :])
-    except (ProfileError, ClusterError) as fault:
-        print(fault, file=sys.stderr)
+        with guard(profile.run_folder, f"make sweep PROFILE={profile.name}"):
+            return run(sweep, command, asked.executor)
+    except (ProfileError, ClusterError, StorageError, InUseError) as fault:
+        print(fault.strerror if isinstance(fault, StorageError) else fault, file=sys.stderr)
         return 1
+
+
+def run(sweep: Sweep, command: Sequence[str], executor: str) -> int:
+    """Run Snakemake to its end, and say what came of it."""
+    started = time.time()
     states = cell_states(sweep)
     done = sum(changed == [] for changed in states.values())
-    print(f"{len(states)} cells, {done} of them done; {asked.executor or 'on this machine'}", flush=True)
-    code = run_to_the_end(command)
+    print(f"{len(states)} cells, {done} of them done; {executor or 'on this machine'}", flush=True)
+    if executor in HERE:
+        code = run_to_the_end(command)
+    else:
+        os.environ.pop(RUNNER, None)  # a process of this machine, which a node would look for in vain
+        code = run_to_the_end(command, signal.SIGINT)  # at which Snakemake cancels its jobs
     if code:
         print(report_unfinished(sweep, started), file=sys.stderr)
     else:
         print(f"The scores: {sweep.folder.table}, {sweep.folder.summary}")
-    return code
+    return 128 - code if code < 0 else code
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ FILES = SweepFolder(Path("runs") / config["profile"] / "sweep")
 if workflow.is_main_process:
     from workflow.profile import ProfileError, read_profile
     from workflow.sweep_grid import read_sweep
-    from workflow.sweep_table import write_plan
+    from workflow.sweep_state import write_plan
 
     try:
         write_plan(read_sweep(read_profile(config["profile"])))
@@ -52,7 +52,7 @@ rule gather:
         python=sys.executable,
         profile=config["profile"],
     shell:
-        "{params.python:q} -m workflow.sweep_table {params.profile:q}"
+        "exec {params.python:q} -m workflow.sweep_table {params.profile:q}"
 
 
 rule cell:
@@ -70,4 +70,4 @@ rule cell:
     resources:
         **{name: value for name, value in PLAN["resources"].items() if name != "cpus"},
     shell:
-        "{params.python:q} -m workflow.execute {input.notebook:q} {output.notebook:q} {input.made_from:q} > {log:q} 2>&1"
+        "exec {params.python:q} -m workflow.execute {input.notebook:q} {output.notebook:q} {input.made_from:q} > {log:q} 2>&1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,37 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from gcamccl_core.kept_files import digest_file, whole_file, write_sealed
 from gcamccl_core.model.scores import MEASURES, summarise
-from gcamccl_core.provenance import code_of, fingerprint, stamp, write_json
-from workflow.profile import read_profile, write_if_changed
+from gcamccl_core.provenance import fingerprint, stamp
+from workflow.profile import read_profile
 from workflow.results import list_versions
 from workflow.sweep_grid import Sweep, made_from, read_sweep
+from workflow.sweep_state import read_cell, table_made_from
 
 COMBINATION = ["cohort", "regime", "recipe"]
 PLACE = [*COMBINATION, "split", "training_seed"]
-
-
-def table_made_from(basis: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    """Say what a table depends on: what each of its cells was made from, and the code that gathers them.
-
-    Parameters
-    ----------
-    basis : mapping
-        What each cell is made from, by its name.
-    """
-    return {
-        "cells": {name: fingerprint(made) for name, made in basis.items()},
-        "gathered_by": fingerprint(code_of(Path(__file__).read_text())),
-    }
-
-
-def write_plan(sweep: Sweep) -> None:
-    """Write what Snakemake goes by: names of cells, resources, and what each cell and the table would be made from."""
-    basis = made_from(sweep)
-    for name, made in basis.items():
-        write_if_changed(sweep.folder.made_from(name), made)
-    write_if_changed(sweep.folder.table_made_from, table_made_from(basis))
-    write_if_changed(sweep.folder.plan, {"cells": list(basis), "resources": dict(sweep.resources)})
 
 
 def tidy(sweep: Sweep, scored: Sequence[Mapping[str, object]]) -> pd.DataFrame:
@@ -104,23 +82,31 @@ def gather(sweep: Sweep) -> Path:
     Raises
     ------
     FileNotFoundError
-        If a cell has no scores.
+        If a cell has not been executed.
+    DamagedFileError
+        If what a cell has written is not as it was written.
     """
-    folder = sweep.folder
-    scored = [json.loads(folder.scores(cell.name).read_text()) for cell in sweep.cells]
-    basis = {cell.name: json.loads(folder.stamp(cell.name).read_text()) for cell in sweep.cells}
-    table = tidy(sweep, scored)
+    folder, now = sweep.folder, made_from(sweep)
+    lacking = [cell.name for cell in sweep.cells if not folder.scores(cell.name).is_file()]
+    if lacking:
+        raise FileNotFoundError(f"no scores of {', '.join(lacking)}; run the sweep")
+    scored, basis = {}, {}
+    for cell in sweep.cells:
+        scored[cell.name], basis[cell.name] = read_cell(folder, cell.name, now[cell.name])
+    table = tidy(sweep, list(scored.values()))
     folder.table_stamp.unlink(missing_ok=True)  # until the new one is there, the table has no stamp
-    table.round(6).to_csv(folder.table, index=False)
-    summarise_sweep(table).round(6).to_csv(folder.summary, index=False)
+    for path, content in ((folder.table, table), (folder.summary, summarise_sweep(table))):
+        with whole_file(path) as partial:
+            content.round(6).to_csv(partial, index=False)
     made = {
         **stamp(sweep.grid),
-        "core": ", ".join(sorted({str(each["core"]) for each in scored})),  # one, unless it changed in between
-        "data": fingerprint(sorted({str(each["data"]) for each in scored})),
-        "versions": list_versions([each["versions"] for each in scored]),
+        "core": ", ".join(sorted({str(each["core"]) for each in scored.values()})),  # one, unless it changed meanwhile
+        "data": fingerprint(sorted({str(each["data"]) for each in scored.values()})),
+        "versions": list_versions([each["versions"] for each in scored.values()]),
+        "files": {path.name: digest_file(path) for path in (folder.table, folder.summary)},
         **table_made_from(basis),
     }
-    return write_json(folder.table_stamp, made)
+    return write_sealed(folder.table_stamp, made)
 
 
 if __name__ == "__main__":
