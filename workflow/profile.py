@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import nbformat
 import papermill
 import yaml
 
+from gcamccl_core.kept_files import CHECKSUM, digest_file
 from gcamccl_core.parameters import suggest
 from gcamccl_core.provenance import fingerprint, hash_core, resolve, versions
 
@@ -113,9 +114,23 @@ def made_from(profile: Profile, notebook: str) -> dict[str, object]:
         "tables": hash_tables(NOTEBOOKS / f"{notebook}.ipynb"),
         "cohort": cohort.as_posix(),
         "study": fingerprint_files(Path(str(asked["study"]))) if asked.get("study") else None,
-        "data": hashlib.sha256(cohort.read_bytes()).hexdigest()[:16] if cohort.is_file() else None,
+        "data": hash_file(cohort),
         "versions": versions(),
     }
+
+
+def hash_file(path: Path) -> str | None:
+    """Fingerprint a file, which may be larger than memory; None if there is none."""
+    if not path.is_file():
+        return None
+    found = path.stat()
+    return _hash_unchanged(path.resolve(), found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _hash_unchanged(path: Path, size: int, time: int) -> str:
+    """Read a file once as long as its size and time are the same: every chapter asks."""
+    return str(digest_file(path)[CHECKSUM])[:16]
 
 
 def fingerprint_files(folder: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ from gcamccl_core.data.regimes import REGIMES
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.parameters import CATALOGUE, ParameterError, check_parameters, suggest
 from gcamccl_core.provenance import fingerprint, hash_module, imported_modules, versions
-from workflow.profile import Profile, ProfileError, declared_in, hash_notebook, hash_tables, refuse_unknown
+from workflow.profile import Profile, ProfileError, declared_in, hash_file, hash_notebook, hash_tables, refuse_unknown
 from workflow.results import FETCHING
 from workflow.sweep_files import SweepFolder
 
@@ -112,8 +111,7 @@ def made_from(sweep: Sweep) -> dict[str, dict[str, object]]:
     for cell in sweep.cells:
         path = Path(str(cell.parameters["cohort"]))
         if path.as_posix() not in data:
-            known = hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else None
-            data[path.as_posix()] = known
+            data[path.as_posix()] = hash_file(path)
     return {
         cell.name: {
             **shared,

@@ -6,7 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-LONGEST_WAIT = 40  # seconds before the first question, the executor's own
+FIRST_WAIT = 40  # seconds before the first question, the executor's own
+LEAST_MEMORY = 200  # seconds that Slurm must know a finished job: the executor asks every three minutes at the latest
 
 
 class ClusterError(RuntimeError):
@@ -34,13 +35,12 @@ def slurm_options(logs: Path) -> list[str]:
     if settings.get("AccountingStorageType", "").removeprefix("accounting_storage/") not in ("none", "(null)", ""):
         return options
     kept = re.match(r"\d+", settings.get("MinJobAge", ""))
-    wait = min(LONGEST_WAIT, int(kept[0]) // 3) if kept else LONGEST_WAIT
-    if wait < 1:
+    if kept and int(kept[0]) < LEAST_MEMORY:
         raise ClusterError(
             f"this cluster has no accounting and forgets finished jobs after {settings['MinJobAge']} (MinJobAge in "
-            "slurm.conf): nobody can say how they ended. Ask for MinJobAge=300, Slurm's default"
+            "slurm.conf): how they ended might never be known. Ask for MinJobAge=300, Slurm's default"
         )
-    return [*options, "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", str(wait)]
+    return [*options, "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", str(FIRST_WAIT)]
 
 
 def cluster_settings() -> dict[str, str]:
