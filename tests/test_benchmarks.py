@@ -31,7 +31,7 @@ from tests.benchmarks.data import network, noise_cohort, parts
 from tests.benchmarks.growth_figure import describe, draw
 from tests.benchmarks.machine import describe_machine, measure, name_machine
 from tests.benchmarks.plain_network import PlainLoop, PlainNet, plain_loss, plain_twin
-from tests.benchmarks.quote import quote_growth, quote_ratios
+from tests.benchmarks.quote import judge_linear, quote_growth, quote_ratios
 from workflow import benchmarks
 from workflow.profile import tables_read
 
@@ -335,11 +335,25 @@ def test_quoted_growth_has_a_table_and_words_for_the_figure(tmp_path):
     assert "| training | 100 to 900 regions |" in str(numbers["cost_growth_table"])
     assert "with regions: maps 2.00, training 1.20" in str(numbers["cost_growth_alt"])
     assert numbers["cost_streamed_subjects"] == "900"
-    assert numbers["cost_streamed_verdict"] == "met"
+    assert numbers["cost_streamed_verdict"] == "not tried at its size"
+    assert numbers["cost_growth_linear"] == "none of them grows faster than linearly, as far as the intervals tell"
     assert numbers["cost_streamed_memory"] == "2.9 GiB"
     path = draw(table[table["benchmark"] == "growth"], tmp_path / "growth.png")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert describe(growth.exponents(table.iloc[:3])).endswith("with subjects: maps 1.00.")
+
+
+@pytest.mark.parametrize(("n", "gibibytes", "verdict"), [(40_000, 3.9, "met"), (40_000, 4.1, "**not met**")])
+def test_the_goal_for_large_cohorts_is_judged_at_its_size(n, gibibytes, verdict):
+    sizes = [n // 4, n // 2, n]
+    rows = [{"stage": "simulate", "dimension": "subjects", "size": size, "seconds": size / 100} for size in sizes]
+    table = pd.DataFrame(rows).assign(benchmark="large_cohort", machine="m", mebibytes=gibibytes * 1024)
+    assert quote_growth(table, {})["cost_streamed_verdict"] == verdict
+
+
+def test_growth_above_linear_is_said():
+    fits = growth.exponents(pd.DataFrame(growth_rows(1.5)))
+    assert judge_linear(fits) == "**faster than linear**: seconds of maps"
 
 
 def test_papermills_times_are_summed(tmp_path):

@@ -43,6 +43,10 @@ def draw(table: pd.DataFrame, path: Path = PICTURE) -> Path:
                 ax.set(xscale="log", yscale="log")
         for ax, dimension in zip(axes[-1], DIMENSIONS, strict=True):
             ax.set_xlabel(dimension)
+            sizes = sorted(set(table.loc[table["dimension"] == dimension, "size"]))
+            if sizes and sizes[-1] < 10 * sizes[0]:  # within one power of ten: the sizes themselves
+                ax.set_xticks(sizes, [str(size) for size in sizes])
+                ax.minorticks_off()
         for ax in axes.flat:
             _draw_linear(ax)
         handles, names = axes[0, 0].get_legend_handles_labels()

@@ -13,7 +13,7 @@ from .growth_figure import describe
 
 DIMENSIONS = {"subjects": "subjects", "regions": "regions", "SNPs": "SNPs", "views": "views"}
 STREAMED = "large_cohort"
-MEMORY_GOAL = 4.0  # GiB
+MEMORY_GOAL, SUBJECTS_GOAL = 4.0, 40_000  # GiB for so many people
 
 
 def quote_ratios(table: pd.DataFrame, made_from: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
@@ -79,7 +79,7 @@ def quote_growth(table: pd.DataFrame, made_from: Mapping[str, Mapping[str, objec
     Returns
     -------
     dict
-        ``cost_growth_table``, the exponents as Markdown; ``cost_growth_<stage>_<dimension>``, each for time;
+        ``cost_growth_table``, the exponents as Markdown; ``cost_growth_linear``, what grows faster with subjects; ``cost_growth_<stage>_<dimension>``, each for time;
         ``cost_growth_alt``, the words for who cannot see the figure; and of streamed cohorts ``cost_streamed_*``.
     """
     numbers: dict[str, object] = {}
@@ -96,6 +96,7 @@ def quote_growth(table: pd.DataFrame, made_from: Mapping[str, Mapping[str, objec
             rows.append([stage, sizes, f"{_seconds(first['seconds'])} to {_seconds(last['seconds'])}", time, memory])
             numbers[f"cost_growth_{stage}_{str(dimension).lower()}"] = time
         heads = ["Stage", "Grows", "Seconds", "Exponent of time", "Exponent of memory"]
+        numbers["cost_growth_linear"] = judge_linear(fits[fits["dimension"] == "subjects"])
         numbers |= {"cost_growth_table": _markdown(heads, rows), "cost_growth_alt": describe(fits)}
         numbers["cost_growth_machine"] = "; ".join(sorted(set(local["machine"])))
     streamed = table[table["benchmark"] == STREAMED]
@@ -119,11 +120,25 @@ def quote_streamed(table: pd.DataFrame) -> dict[str, object]:
     return {
         "cost_streamed_subjects": f"{int(largest['size'].iloc[0]):,}",
         "cost_streamed_memory": f"{most:.1f} GiB",
-        "cost_streamed_verdict": "met" if most <= MEMORY_GOAL else "**not met**",
+        "cost_streamed_verdict": _judge_memory(largest["size"].iloc[0], most),
         "cost_streamed_minutes": f"{largest['seconds'].sum() / 60:.0f}",
         "cost_streamed_table": _markdown(["Step", "Seconds", "Most memory, GiB", "Exponent of time"], rows),
         "cost_streamed_machine": "; ".join(sorted(set(table["machine"]))),
     }
+
+
+def judge_linear(fits: pd.DataFrame) -> str:
+    """Say of which stages time or memory grows faster than linearly, as far as their intervals tell."""
+    faster = [f"{row.quantity} of {row.stage}" for row in fits.itertuples() if row.low > 1]
+    if faster:
+        return f"**faster than linear**: {', '.join(faster)}"
+    return "none of them grows faster than linearly, as far as the intervals tell"
+
+
+def _judge_memory(n_subjects: int, gibibytes: float) -> str:
+    if gibibytes > MEMORY_GOAL:
+        return "**not met**"
+    return "met" if n_subjects >= SUBJECTS_GOAL else "not tried at its size"
 
 
 def _accuracy(row: Mapping[str, float]) -> dict[str, object]:
