@@ -79,8 +79,9 @@ def quote_growth(table: pd.DataFrame, made_from: Mapping[str, Mapping[str, objec
     Returns
     -------
     dict
-        ``cost_growth_table``, the exponents as Markdown; ``cost_growth_linear``, what grows faster with subjects; ``cost_growth_<stage>_<dimension>``, each for time;
-        ``cost_growth_alt``, the words for who cannot see the figure; and of streamed cohorts ``cost_streamed_*``.
+        ``cost_growth_table``, the exponents as Markdown; ``cost_growth_linear``, what grows faster with subjects;
+        ``cost_growth_<stage>_<dimension>``, each for time; ``cost_growth_alt``, the words for who cannot see the
+        figure; and of streamed cohorts ``cost_streamed_*``.
     """
     numbers: dict[str, object] = {}
     local = table[table["benchmark"] == "growth"]
@@ -129,7 +130,7 @@ def quote_streamed(table: pd.DataFrame) -> dict[str, object]:
 
 def judge_linear(fits: pd.DataFrame) -> str:
     """Say of which stages time or memory grows faster than linearly, as far as their intervals tell."""
-    faster = [f"{row.quantity} of {row.stage}" for row in fits.itertuples() if row.low > 1]
+    faster = [f"{row.quantity} of {row.stage}" for row in fits.itertuples() if round(row.low, 2) > 1]
     if faster:
         return f"**faster than linear**: {', '.join(faster)}"
     return "none of them grows faster than linearly, as far as the intervals tell"
