@@ -26,7 +26,7 @@ def run_here(checkout: Path, module: str, *arguments: str, **variables: str) -> 
     """Run a module of the checkout, whose own core comes before the one that is installed."""
     command = [sys.executable, "-m", module, *arguments]
     given = {"cwd": checkout, "env": environment_of(checkout, **variables)}
-    return subprocess.run(command, capture_output=True, text=True, timeout=1800, **given)
+    return subprocess.run(command, capture_output=True, text=True, timeout=3600, **given)
 
 
 def environment_of(checkout: Path, **variables: str) -> dict[str, str]:
