@@ -28,6 +28,7 @@ from tests.benchmarks import (
     training,
 )
 from tests.benchmarks.data import network, noise_cohort, parts
+from tests.benchmarks.goals import goal_of
 from tests.benchmarks.growth_figure import describe, draw
 from tests.benchmarks.machine import describe_machine, measure, name_machine
 from tests.benchmarks.plain_network import PlainLoop, PlainNet, plain_loss, plain_twin
@@ -314,6 +315,15 @@ def test_quoted_ratios_say_whether_a_goal_is_met():
     assert lines[2] == "| all maps | ours | theirs | 2 | 8 | 0.25 (0.20 to 0.30) | 0.33 | 60% |"
     assert len({line.count("|") for line in lines}) == 1
     assert len(lines) == 4
+
+
+def test_a_goal_is_judged_at_its_size_alone():
+    table = pd.DataFrame([{"benchmark": "maps", **ratio_row()}]).assign(machine="m")
+    numbers = quote_ratios(table, {"maps": {"date": "2026-11-27", "machine": MACHINE}})
+    assert (numbers["cost_maps_goal"], numbers["cost_maps_verdict"]) == ("0.33", "not tried at its size")
+    assert goal_of("maps", quick=True) == {}
+    assert goal_of("maps", quick=False) == {"goal": 0.33}
+    assert judge_linear(growth.exponents(pd.DataFrame(growth_rows()[:2]))) == "nothing can be said from so few sizes"
 
 
 def test_a_loss_of_accuracy_is_not_passed_over():

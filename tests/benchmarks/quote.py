@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from .accuracy import MARGIN
+from .goals import GOALS, MEMORY, SUBJECTS
 from .growth import exponents
 from .growth_figure import describe
 
 DIMENSIONS = {"subjects": "subjects", "regions": "regions", "SNPs": "SNPs", "views": "views"}
 STREAMED = "large_cohort"
-MEMORY_GOAL, SUBJECTS_GOAL = 4.0, 40_000  # GiB for so many people
 
 
 def quote_ratios(table: pd.DataFrame, made_from: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
@@ -38,9 +38,8 @@ def quote_ratios(table: pd.DataFrame, made_from: Mapping[str, Mapping[str, objec
         if np.isfinite(row["ratio"]):
             numbers |= {f"{name}_ratio": f"{row['ratio']:.2f}", f"{name}_range": _range(row)}
             numbers |= {f"{name}_{part}": _seconds(row[part]) for part in ("seconds", "peer_seconds")}
-        if np.isfinite(row["goal"]):
-            met = "met" if row["ratio"] <= row["goal"] else "**not met**"
-            numbers |= {f"{name}_goal": f"{row['goal']:.2f}", f"{name}_verdict": met}
+        if row["key"] in GOALS:
+            numbers |= {f"{name}_goal": f"{GOALS[row['key']]:.2f}", f"{name}_verdict": _judge_ratio(row)}
         if np.isfinite(row["share_of_limit"]):
             numbers[f"{name}_share"] = f"{row['share_of_limit']:.0%}"
         elif np.isfinite(row["rate"]):
@@ -131,15 +130,23 @@ def quote_streamed(table: pd.DataFrame) -> dict[str, object]:
 def judge_linear(fits: pd.DataFrame) -> str:
     """Say of which stages time or memory grows faster than linearly, as far as their intervals tell."""
     faster = [f"{row.quantity} of {row.stage}" for row in fits.itertuples() if round(row.low, 2) > 1]
+    if not fits["low"].notna().any():
+        return "nothing can be said from so few sizes"
     if faster:
         return f"**faster than linear**: {', '.join(faster)}"
     return "none of them grows faster than linearly, as far as the intervals tell"
 
 
+def _judge_ratio(row: Mapping[str, float]) -> str:
+    if not np.isfinite(row["goal"]):
+        return "not tried at its size"
+    return "met" if row["ratio"] <= row["goal"] else "**not met**"
+
+
 def _judge_memory(n_subjects: int, gibibytes: float) -> str:
-    if gibibytes > MEMORY_GOAL:
+    if gibibytes > MEMORY:
         return "**not met**"
-    return "met" if n_subjects >= SUBJECTS_GOAL else "not tried at its size"
+    return "met" if n_subjects >= SUBJECTS else "not tried at its size"
 
 
 def _accuracy(row: Mapping[str, float]) -> dict[str, object]:
