@@ -36,7 +36,11 @@ folder, then start again. What was there before is as it was.
     """
     if isinstance(fault, StorageError | ValueError | LookupError | TypeError):
         return None
-    if isinstance(fault, OSError) and fault.filename and path.parent.absolute() not in Path(fault.filename).parents:
+    if (
+        isinstance(fault, OSError)
+        and fault.filename
+        and path.parent.absolute() not in Path(fault.filename).absolute().parents
+    ):
         return None  # of another file, which was read, perhaps
     number = fault.errno if isinstance(fault, OSError) else None
     if number is None and (found := re.search(r"os error (\d+)|errno ?= ?(\d+)", str(fault))):
@@ -81,7 +85,7 @@ def require_room(path: Path, size: float) -> None:
     needed = int(1.1 * size) + 2**20
     if (free := free_bytes(path)) < needed:
         said = (
-            f"{path} takes {in_words(needed)}, its disk has {in_words(free)} left; make room or choose another folder."
+            f"{path} takes {in_words(needed)}, its disk has {in_words(free)} left; make room or choose another folder"
         )
         raise StorageError(errno.ENOSPC, f"{said}. What was there before is as it was.")
 

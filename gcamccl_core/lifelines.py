@@ -29,12 +29,21 @@ def end_with_parent(number: int = signal.SIGKILL, parent: int | None = None) -> 
 
 
 def end_with(worker_of: int) -> None:
-    """End a worker process with the process whose number is given; nothing if this is that process itself.
+    """End a worker process with the process whose number is given; now, if that has ended already.
+
+    A worker that another process started, as some schedulers do, is left to these.
 
     Parameters
     ----------
     worker_of : int
         Number of the process that hands out the work.
     """
-    if os.getpid() != worker_of:
+    if os.getppid() == worker_of:
         end_with_parent(parent=worker_of)
+    elif os.getpid() != worker_of:
+        try:
+            os.kill(worker_of, 0)
+        except ProcessLookupError:
+            os.kill(os.getpid(), signal.SIGKILL)
+        except PermissionError:  # somebody else's, and alive
+            return

@@ -6,8 +6,8 @@ import torch
 from small_cohorts import planted_cohort, same_weights
 
 from gcamccl_core.data.cohort import Split, make_split
-from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.initial_network import gene_blocks
+from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.training import fit
 from gcamccl_core.model.training_checks import groups_kept
 

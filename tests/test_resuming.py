@@ -152,7 +152,7 @@ def test_a_damaged_checkpoint_is_named_and_training_starts_from_the_beginning(
         patch.setattr(Training, "run_epoch", killed)
         with pytest.raises(KeyboardInterrupt):
             fit(cohort, split, RECIPE, 3, tmp_path, progress=False, checkpoint_every=1)
-    (folder,) = tmp_path.iterdir()
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     damage(folder / "checkpoint.safetensors")
     with pytest.warns(DamageWarning, match=rf"{folder.name}/checkpoint\.safetensors is .*starts from the beginning"):
         again = fit(cohort, split, RECIPE, 3, tmp_path, progress=False)

@@ -209,6 +209,7 @@ def main(arguments: list[str] | None = None) -> None:
         "stored: after a change of code that should change no number",
     )
     asked = parser.parse_args(arguments)
+    os.environ.setdefault("GCAMCCL_DEVICE", "cpu")  # pieces of one table are made on one kind of device
     unknown = sorted(set(asked.names) - set(known))
     if unknown:
         parser.error(f"no table {', '.join(unknown)}; tables are {', '.join(known)}")

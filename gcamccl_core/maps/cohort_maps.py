@@ -21,7 +21,7 @@ from gcamccl_core.maps.map_rules import Rule, choose_rules, needs_background, ne
 from gcamccl_core.maps.stored_maps import HELD, size_of_maps, store_maps
 from gcamccl_core.model.devices import choose_device
 from gcamccl_core.model.networks import CollaborativeNet
-from gcamccl_core.pieces import require_memory
+from gcamccl_core.pieces import available_memory, require_memory
 
 METHODS = ("grad_cam", "grad_cam_relu", "guided_backprop", "guided_grad_cam", "class_contrast")
 BATCH_SIZES = {"cpu": 16, "cuda": 128}  # a GPU waits for its launches where few subjects go at once
@@ -145,7 +145,7 @@ def compute_maps(
     mapped, size = cohort.isel(subject=positions), size_of_maps(net.views, len(positions), net.n_classes, len(methods))
     notes = {"subjects": 0 if training is None else training.size, "steps": steps, "seed": seed}
     attrs = {} if training is None else {"background": json.dumps(notes)}
-    if out is not None and size > HELD:
+    if out is not None and size > min(HELD, available_memory()):
         return store_maps(batches, mapped, methods, chosen, attrs, out, overwrite)
     require_memory(size, f"the maps of {len(positions)} subjects", "pass out='maps.nc', and they are written to disk")
     shape = (len(positions), net.n_classes, len(methods))

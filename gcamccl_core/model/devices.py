@@ -15,7 +15,7 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     Parameters
     ----------
     name : str, optional
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"`` …; what the environment variable ``GCAMCCL_DEVICE`` says if None, and a GPU
+        ``"cpu"`` or ``"cuda"``; what the environment variable ``GCAMCCL_DEVICE`` says if None, and a GPU
         if there is one where that is unset, too.
 
     Raises
@@ -37,9 +37,14 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
         raise ValueError(f"there is no device {asked!r}; 'cpu' and 'cuda' are known (variable {VARIABLE})") from None
     if device.type not in ("cpu", "cuda"):
         raise ValueError(f"device must be 'cpu' or 'cuda', got {str(device)!r} (variable {VARIABLE})")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if device.index:
         raise ValueError(
-            f"device {str(device)!r} is asked for and torch finds {torch.cuda.device_count()} GPUs; ask for 'cpu', or "
+            f"device must be 'cpu' or 'cuda', got {str(device)!r}; choose among several GPUs by the variable "
+            "CUDA_VISIBLE_DEVICES"
+        )
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device {str(device)!r} is asked for and torch finds no GPU; ask for 'cpu', or "
             f"install a build of torch for your GPU (variable {VARIABLE})"
         )
     return device

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +45,11 @@ def train_together(
     cohort: xr.Dataset,
     pairs: Sequence[tuple[Split, int]],
     recipe: Recipe,
-    folder: Path | None,
+    checkpoint_of: Callable[[Sequence[int]], Path] | None,
     checkpoint_every: int,
     progress: bool,
     device: torch.device,
-) -> list[Fitted]:
+) -> Iterator[tuple[int, Fitted]]:
     """Train one network per pair of split and seed; those whose parts are of the same sizes in one stack.
 
     Parameters
@@ -59,30 +58,24 @@ def train_together(
         As in :func:`.fit_many`.
     pairs : sequence of (Split, int)
         A split and a seed per network.
-    folder : pathlib.Path, optional
-        For the checkpoints of these trainings alone; it is removed at the end.
+    checkpoint_of : callable, optional
+        Gives the path of the checkpoint of those pairs, by their numbers, that are trained as one stack; it is removed
+        once all of these have been handed out, and so kept.
     device : torch.device
         Where to train; what is handed back is on the CPU.
 
-    Returns
-    -------
-    list of Fitted
-        In the order of the pairs.
+    Yields
+    ------
+    tuple of int and Fitted
+        The number of the pair, and its network; a stack's as soon as it is done.
     """
-    fitted: dict[int, Fitted] = {}
-    for number, members in enumerate(_stacks(cohort, pairs, recipe, device)):
-        checkpoint = None if folder is None else folder / f"stack_{number}.safetensors"
+    for members in _stacks(cohort, pairs, recipe, device):
+        checkpoint = None if checkpoint_of is None else checkpoint_of(members)
         chosen = [pairs[member] for member in members]
-        fitted |= dict(
-            zip(
-                members,
-                _train_stack(cohort, chosen, recipe, checkpoint, checkpoint_every, progress, device),
-                strict=True,
-            )
-        )
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
-    return [fitted[number] for number in range(len(pairs))]
+        found = _train_stack(cohort, chosen, recipe, checkpoint, checkpoint_every, progress, device)
+        yield from zip(members, found, strict=True)
+        if checkpoint is not None:
+            checkpoint.unlink(missing_ok=True)
 
 
 def _stacks(
@@ -96,7 +89,10 @@ def _stacks(
     if device.type == "cuda":
         with torch.random.fork_rng(devices=[]):
             net = initial_network(cohort, pairs[0][0], recipe)
-        most = max(1, int(SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0] / bytes_per_network(net, recipe)))
+        # views in units of their own are scaled by each network's training subjects: a copy for each
+        own = sum(cohort[view].nbytes for view in net.views if cohort[view].attrs.get("kind") == "measure")
+        one = bytes_per_network(net, recipe) + own
+        most = max(1, int(SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0] / one))
     return [members[start : start + most] for members in alike.values() for start in range(0, len(members), most)]
 
 

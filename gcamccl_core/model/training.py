@@ -18,6 +18,7 @@ from tqdm.std import tqdm
 from gcamccl_core.data.cohort import Split
 from gcamccl_core.disk_faults import require_writable
 from gcamccl_core.lifelines import end_with
+from gcamccl_core.locks import hold_lock
 from gcamccl_core.model.devices import choose_device
 from gcamccl_core.model.fitted import Fitted, is_kept, load_fitted, save_fitted
 from gcamccl_core.model.many_networks import train_together, why_not_stacked
@@ -44,7 +45,7 @@ def fit(
     ----------
     cohort : xarray.Dataset
         A cohort; subjects whose label is -1 take no part. One opened by :func:`.open_on_disk` is read a batch at a
-        time, and gives the same network to the bit.
+        time, and on a CPU gives the same network to the bit.
     split : Split
         Positions to train on, to select the epoch with, and to keep for the test, which training never sees.
     recipe : Recipe
@@ -140,13 +141,13 @@ def fit_many(
     >>> [fitted.seed for fitted in many]
     [0, 1]
     """
-    check_trainings(cohort, splits, seeds, recipe)
     if checkpoint_every < 1:
         raise ValueError(f"checkpoint_every must be at least 1, got {checkpoint_every}")
-    chosen = choose_device(device)
+    chosen = choose_device("cpu" if jobs is not None and device is None else device)
     if on_disk(cohort) and together is None:
         together = False  # a stack holds everybody's inputs
     stacked = _choose_way(recipe, chosen, jobs, together)
+    check_trainings(cohort, splits, seeds, recipe)
     if out is not None:
         require_writable(resolve(out))
     data, code = (hash_data(cohort), hash_module(__name__, "model")) if out is not None else (None, None)
@@ -160,10 +161,17 @@ def fit_many(
     made: dict[int, Fitted] = {}  # by the identity of the plan, of what is not kept in a folder
     if stacked and waiting:
         pairs = [(plan.split, plan.seed) for plan in waiting]
-        place = None if out is None else resolve(out) / f"stack_{fingerprint([str(plan.folder) for plan in waiting])}"
-        found = train_together(cohort, pairs, recipe, place, checkpoint_every, progress, chosen)
-        for plan, fitted in zip(waiting, found, strict=True):
-            made[id(plan)] = plan.keep(fitted)
+
+        def checkpoint_of(members: Sequence[int]) -> Path:
+            """Name a stack by the networks in it, whichever these are when it goes on after a kill."""
+            return (
+                resolve(str(out))
+                / f"stack_{fingerprint([str(waiting[member].folder) for member in members])}.safetensors"
+            )
+
+        named = None if out is None else checkpoint_of
+        for number, fitted in train_together(cohort, pairs, recipe, named, checkpoint_every, progress, chosen):
+            made[id(waiting[number])] = waiting[number].keep(fitted)
     else:
         work = _in_processes(cohort, waiting, checkpoint_every, jobs) if jobs is not None else None
         bar = tqdm(waiting, "networks", disable=not progress or len(seeds) == 1)
@@ -192,11 +200,16 @@ class _Planned:
     def train(
         self, cohort: xr.Dataset, checkpoint_every: int, progress: bool, nested: bool, device: torch.device
     ) -> Fitted:
-        return self.keep(
-            train_one(
-                cohort, self.split, self.recipe, self.seed, self.folder, checkpoint_every, progress, nested, device
-            )
-        )
+        """Train and keep; if another process is at the same, wait for what it makes."""
+        asked = (cohort, self.split, self.recipe, self.seed, self.folder, checkpoint_every, progress, nested, device)
+        if self.folder is None:
+            return train_one(*asked)
+        lock = self.folder.with_name(f".{self.folder.name}.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with hold_lock(lock, f"the training in {self.folder}", "fit", patience=None):
+            fitted = self.load() if self.is_kept else self.keep(train_one(*asked))
+            lock.unlink(missing_ok=True)  # whoever waits for it will train no more
+        return fitted
 
     def keep(self, fitted: Fitted) -> Fitted:
         if self.folder is not None:

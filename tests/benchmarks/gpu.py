@@ -76,7 +76,8 @@ def _timed(work: Callable[[], object], device: torch.device) -> float:
 
 
 def _together(cohort: xr.Dataset, pairs: list[tuple[Split, int]], recipe: Recipe, device: torch.device) -> list[Fitted]:
-    return train_together(cohort, pairs, recipe, None, 10**9, True, device)
+    found = dict(train_together(cohort, pairs, recipe, None, 10**9, True, device))
+    return [found[number] for number in range(len(pairs))]
 
 
 def _trainings(cohort: xr.Dataset, recipe: Recipe, n: int, device: torch.device) -> list[dict[str, object]]:
@@ -144,7 +145,7 @@ def _differences(cohort: xr.Dataset, fitted: Fitted, device: torch.device) -> li
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line, measure, and write the table with its stamp."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gpu", description=__doc__.splitlines()[0])
-    parser.add_argument("--device", help="cuda, cuda:1 … or cpu; a GPU if there is one unless given")
+    parser.add_argument("--device", help="cuda or cpu; a GPU if there is one unless given")
     parser.add_argument("--out", type=Path, default=Path("results/gpu.csv"), help="table to write (results/gpu.csv)")
     parser.add_argument("--quick", action="store_true", help="a small study, to see that all of it works: no result")
     asked = parser.parse_args(arguments)
