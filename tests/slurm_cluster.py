@@ -67,7 +67,10 @@ def install_slurm() -> None:
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     command = ["apt-get", "install", "--yes", "--no-install-recommends", "slurm-wlm", "munge"]
     for attempt in (["apt-get", "update"], command):
-        done = subprocess.run(attempt, capture_output=True, text=True, timeout=300, env=quiet)
+        try:
+            done = subprocess.run(attempt, capture_output=True, text=True, timeout=300, env=quiet)
+        except subprocess.TimeoutExpired:
+            raise ClusterUnavailableError(f"{' '.join(attempt)} had no answer within five minutes") from None
         if done.returncode and attempt is command:
             raise ClusterUnavailableError(f"apt-get could not install slurm-wlm: {done.stderr.strip()[-300:]}")
 
