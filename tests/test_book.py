@@ -1,9 +1,7 @@
 """The workflow on a small book, and the pages of every book that has been rendered."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -12,60 +10,17 @@ from urllib.parse import unquote, urlsplit
 
 import nbformat
 import pytest
+from small_book import ROOT, notebook, run, write_project
 from small_cohorts import planted_cohort
 
 from gcamccl_core.data.cohort import save_cohort
 from workflow.assemble import BookError, fill_in, glued_numbers
 from workflow.profile import fingerprint_files
 
-KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-ROOT = Path(__file__).parent.parent
-PAGES = {
-    "index.md": "# Small\n\nThe best is {{ best }}, see {doc}`notebooks/02_second` and {cite}`hu2021gcamccl`.\n\n"
-    "$$ a = b $$ (eq-one)\n\nEquation {eq}`eq-one`.\n\n"
-    "```{figure} figures/dot.svg\n:alt: A dot.\nA dot.\n```\n",
-    "bibliography.md": "# Bibliography\n\n```{bibliography}\n```\n",
-    "_toc.yml": "format: jb-book\nroot: index\nchapters:\n"
-    "- file: notebooks/01_first\n- file: notebooks/02_second\n- file: bibliography\n",
-}
-DRAW = """from pathlib import Path
-from myst_nb import glue
-glue("best", f"{0.5 + seed:.2f}", display=False)
-folder = Path("../runs/demo/figures")
-folder.mkdir(parents=True, exist_ok=True)
-(folder / "dot.svg").write_text(
-    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle cx="4" cy="4" r="3"/></svg>')
-(folder / "result.png").write_bytes(b"the picture of this run")"""
-
-
-def notebook(title: str, *sources: str) -> nbformat.NotebookNode:
-    cells = [nbformat.v4.new_markdown_cell(f"# {title}\n\n$$ x^2 $$")]
-    cells += [nbformat.v4.new_code_cell(source) for source in sources]
-    cells[1].metadata["tags"] = ["parameters"]
-    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
-
-
-def run(project: Path, target: str, profile: str = "demo") -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "workflow.run", target, profile]
-    found_first = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, env=found_first)
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
-    """Set up a project of two small notebooks with the real workflow and the real settings of the book."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("workflow", "gcamccl_core"):
-        shutil.copytree(ROOT / name, folder / name)
-    for name in ("book", "notebooks", "profiles"):
-        (folder / name).mkdir()
-    for name in ("_config.yml", "references.bib"):
-        shutil.copy(ROOT / "book" / name, folder / "book")
-    for name, text in PAGES.items():
-        (folder / "book" / name).write_text(text)
-    (folder / "profiles" / "demo.yaml").write_text("title: Small\nparameters: {seed: 0}\nnotebooks: {}\n")
-    nbformat.write(notebook("First", "seed: int = 0  # which", "seed"), folder / "notebooks" / "01_first.ipynb")
-    nbformat.write(notebook("Second", "seed: int = 0", DRAW), folder / "notebooks" / "02_second.ipynb")
+    folder = write_project(tmp_path_factory.mktemp("project"))
     done = run(folder, "book")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder

@@ -13,6 +13,7 @@ from gcamccl_core.provenance import code_of, fingerprint, what_changed
 from workflow.profile import Profile, made_from, notebook_names, write_if_changed
 
 BASIS = ".made_from.json"  # in a book's source, what it was made from
+BOOK_BASIS = "made_from/book.json"  # of a run, what its book would be laid out from now
 BOOK_STAMP = "stamp.json"  # in the rendered book
 FOLDERS = ("figures", "tables", "views")  # of a run, where chapters write what pages show and offer
 Seen = Mapping[Path, tuple[int, int]]
@@ -111,11 +112,16 @@ def book_changes(profile: Profile) -> list[str] | None:
 
 
 def renew_book(profile: Profile) -> None:
-    """Have a book laid out and rendered anew if it is damaged, or made from something else than there is now."""
+    """Write what a book would be laid out from now, newer than the book if that is damaged or made from something else.
+
+    The notebooks are left out, which are not executed yet.
+    """
+    basis = {name: value for name, value in book_made_from(profile).items() if name != "notebooks"}
+    path = write_if_changed(profile.run_folder / BOOK_BASIS, basis)
     try:
         changed = book_changes(profile)
     except DamagedFileError as fault:
         print(f"{fault}; the book is rendered again", file=sys.stderr, flush=True)
         changed = [str(fault)]
     if changed:
-        (profile.run_folder / "source" / "_config.yml").unlink(missing_ok=True)
+        os.utime(path)

@@ -14,10 +14,12 @@ from gcamccl_core.lifelines import end_with_parent
 def snakemake_command(target: str, profile: str) -> list[str]:
     """Write the call of Snakemake that makes a book, or executes its notebooks.
 
-    Its own lock, which would outlive a kill, is left out; a file is made again if what it is made from is newer.
+    Its own lock, which would outlive a kill, is left out. A file is made again if what it is made from is newer, also
+    where that has the content that it had before: it is written anew where what was made is damaged.
     """
     command = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--cores", "all"]
     command += ["--scheduler", "greedy", "--nolock", "--rerun-incomplete", "--rerun-triggers", "mtime"]
+    command += ["--max-checksum-file-size", "0"]
     return [*command, "--quiet", "all", "--config", f"profile={profile}", "--", target]
 
 

@@ -55,6 +55,7 @@ def snakemake_command(sweep: Sweep, executor: str = "", jobs: str = "", options:
         "greedy",
         "--nolock",
     ]
+    command += ["--max-checksum-file-size", "0"]  # a basis that is written again alike has its reason, too
     command += ["--rerun-incomplete", "--rerun-triggers", "mtime", "--keep-going", "--quiet", "host", "reason", "rules"]
     if executor in HERE:
         command += ["--cores", jobs or "all", "--resources", f"mem_mb={memory_of_this_machine()}"]

@@ -1,0 +1,62 @@
+"""A project of two small notebooks with the real workflow, and how it is run."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("workflow", "gcamccl_core")  # the real ones
+PAGES = {
+    "index.md": "# Small\n\nThe best is {{ best }}, see {doc}`notebooks/02_second` and {cite}`hu2021gcamccl`.\n\n"
+    "$$ a = b $$ (eq-one)\n\nEquation {eq}`eq-one`.\n\n"
+    "```{figure} figures/dot.svg\n:alt: A dot.\nA dot.\n```\n",
+    "bibliography.md": "# Bibliography\n\n```{bibliography}\n```\n",
+    "_toc.yml": "format: jb-book\nroot: index\nchapters:\n"
+    "- file: notebooks/01_first\n- file: notebooks/02_second\n- file: bibliography\n",
+}
+DRAW = """from pathlib import Path
+from myst_nb import glue
+glue("best", f"{0.5 + seed:.2f}", display=False)
+folder = Path("../runs/demo/figures")
+folder.mkdir(parents=True, exist_ok=True)
+(folder / "dot.svg").write_text(
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle cx="4" cy="4" r="3"/></svg>')
+(folder / "result.png").write_bytes(b"the picture of this run")"""
+
+
+def notebook(title: str, *sources: str) -> nbformat.NotebookNode:
+    cells = [nbformat.v4.new_markdown_cell(f"# {title}\n\n$$ x^2 $$")]
+    cells += [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[1].metadata["tags"] = ["parameters"]
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
+
+
+def run(project: Path, target: str, profile: str = "demo") -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "workflow.run", target, profile]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, env=environment())
+
+
+def environment() -> dict[str, str]:
+    """Have the programs beside this Python found first, as under make."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def write_project(folder: Path) -> Path:
+    """Set up a project of two small notebooks with the real workflow and the real settings of the book."""
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("book", "notebooks", "profiles"):
+        (folder / name).mkdir()
+    for name in ("_config.yml", "references.bib"):
+        shutil.copy(ROOT / "book" / name, folder / "book")
+    for name, text in PAGES.items():
+        (folder / "book" / name).write_text(text)
+    (folder / "profiles" / "demo.yaml").write_text("title: Small\nparameters: {seed: 0}\nnotebooks: {}\n")
+    nbformat.write(notebook("First", "seed: int = 0  # which", "seed"), folder / "notebooks" / "01_first.ipynb")
+    nbformat.write(notebook("Second", "seed: int = 0", DRAW), folder / "notebooks" / "02_second.ipynb")
+    return folder
