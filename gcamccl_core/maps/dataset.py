@@ -48,7 +48,7 @@ def label_maps(
     """
     maps = xr.Dataset(attrs={"layers": json.dumps(dict(layers)), "classes": class_names(cohort)})
     for view, array in values.items():
-        broken = ~np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        broken = np.array([not np.isfinite(of_subject).all() for of_subject in array])
         if broken.any():
             raise ValueError(
                 f"the maps of view '{view}' are not finite in {broken.sum()} of {len(array)} subjects: "
@@ -58,11 +58,32 @@ def label_maps(
         kind = cohort[view].attrs.get("kind", "measure")
         maps[view] = xr.DataArray(array, dims=dims, coords=cohort[view].coords, attrs={"role": "map", "kind": kind})
         if len(dims) == 5:
-            maps[symmetric_name(view)] = maps[view].copy(data=(array + array.swapaxes(-1, -2)) / 2)
+            maps[symmetric_name(view)] = maps[view].copy(data=symmetrise(array))
             maps[symmetric_name(view)].attrs["role"] = "symmetric map"
     regions = {str(name): variable for name, variable in cohort.variables.items() if variable.dims == ("roi",)}
     coords = {"target_class": class_names(cohort), "map_method": list(methods), "label": cohort["label"].variable}
     return maps.assign_coords({**coords, **regions})
+
+
+def symmetrise(images: np.ndarray) -> np.ndarray:
+    """Mean of images and their transposes, one at a time: each stays in a processor's cache.
+
+    Parameters
+    ----------
+    images : array of shape (..., side, side)
+        Of floats.
+
+    Examples
+    --------
+    >>> symmetrise(np.array([[[0.0, 1], [3, 4]]])).tolist()
+    [[[0.0, 2.0], [2.0, 4.0]]]
+    """
+    means = np.empty_like(images)
+    side = images.shape[-1]
+    for image, mean in zip(images.reshape(-1, side, side), means.reshape(-1, side, side), strict=True):
+        np.add(image, image.T, out=mean)
+        mean /= 2
+    return means
 
 
 def symmetric_name(view: str) -> str:
