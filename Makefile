@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test setup check data notebooks results confirm sweep bench status clean
+.PHONY: help book test setup check data notebooks results confirm sweep bench kills status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
 # kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
@@ -63,6 +63,9 @@ sweep: setup ## Train over a grid of splits, seeds, regimes, recipes (PROFILE=sw
 
 bench: setup ## Time ours beside peers for the page on cost, half an hour on a quiet machine (BENCHMARK=name for one)
 	@python -m tests.benchmarks $(BENCHMARK)
+
+kills: setup ## Kill books, sweeps, trainings and downloads at random moments, and compare what the next run makes (minutes)
+	@python -m tests.kill_loop
 
 status: setup ## Say which notebooks, runs, cells of sweeps and tables are stale
 	@python -m workflow.status

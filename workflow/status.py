@@ -8,6 +8,7 @@ import nbformat
 
 from gcamccl_core.kept_files import DamagedFileError
 from gcamccl_core.provenance import hash_core, what_changed
+from workflow import kills
 from workflow.benchmarks import states
 from workflow.intact import book_changes, fault_of, stamp_of
 from workflow.leftovers import at_work, leftovers, orphans, trainings
@@ -23,7 +24,7 @@ def status() -> list[tuple[str, str]]:
     -------
     list of (path, state)
         Stored notebooks, then of every profile that has a run: who is at work there, executed notebooks, the book, the
-        sweep's cells and table, trainings, leftovers. Then the tables of long runs, and of benchmarks.
+        sweep's cells and table, trainings, leftovers. Then the tables of long runs, of benchmarks and of kills.
     """
     rows = [(str(NOTEBOOKS / f"{name}.ipynb"), stored_state(name)) for name in notebook_names()]
     for profile in sorted(path.stem for path in Path("profiles").glob("*.yaml")):
@@ -39,7 +40,8 @@ def status() -> list[tuple[str, str]]:
     for name, script in tables().items():
         changed = changes(name, script)
         rows.append((f"results/{name}.csv", "missing" if changed is None else in_words(changed)))
-    return rows + [(path, "missing" if changed is None else in_words(changed)) for path, changed in states()]
+    others = [*states(), (str(kills.TABLE), kills.changes())]
+    return rows + [(path, "missing" if changed is None else in_words(changed)) for path, changed in others]
 
 
 def stored_state(name: str) -> str:
