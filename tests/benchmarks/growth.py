@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import stats
 from tqdm.std import tqdm
 
-from gcamccl_core.provenance import fingerprint, project_root, write_json
+from gcamccl_core.provenance import fingerprint, project_root, versions, write_json
 from workflow.benchmarks import basis_of
 
 from .data import PAPER
-from .machine import PACKAGE, PROJECT
+from .machine import PACKAGE, PROJECT, SETTINGS, name_machine
 
 STORE = Path("runs/benchmarks/points")
 SUBJECTS, REGIONS = (100, 342, 1000, 2000), (100, 178, 316, 562, 1000)
@@ -70,7 +71,8 @@ def measure(quick: bool = False) -> list[dict[str, object]]:
 
 def measure_apart(stage: str, shapes: dict[str, list[int]], n: int) -> dict[str, float]:
     """Measure one point in a new process, or read what it was."""
-    kept = project_root() / STORE / f"{fingerprint(stage, shapes, n, basis_of('growth'))}.json"
+    where = [name_machine(), torch.get_num_threads(), {name: os.environ.get(name) for name in SETTINGS}, versions()]
+    kept = project_root() / STORE / f"{fingerprint(stage, shapes, n, basis_of('growth'), where)}.json"
     if not kept.is_file():
         command = [sys.executable, "-m", f"{PACKAGE}.points", stage, json.dumps(shapes), str(n)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, env=dict(os.environ))

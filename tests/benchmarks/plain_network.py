@@ -9,6 +9,7 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name for it
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from gcamccl_core.model.epochs import SUBJECTS_AT_ONCE
 from gcamccl_core.model.networks import CollaborativeNet
 
 
@@ -111,8 +112,8 @@ class PlainLoop:
         self.net = net
         self.optimiser = torch.optim.SGD(net.parameters(), lr=learning_rate, momentum=0.9)
         self.train, self.validation = (
-            DataLoader(TensorDataset(*inputs.values(), target), batch_size, shuffle=shuffle)
-            for (inputs, target), shuffle in ((train, True), (validation, False))
+            DataLoader(TensorDataset(*inputs.values(), target), size, shuffle=shuffle)
+            for (inputs, target), size, shuffle in ((train, batch_size, True), (validation, SUBJECTS_AT_ONCE, False))
         )
         self.loss: list[float] = []
         self.least = float("inf")
