@@ -47,7 +47,7 @@ def of_notebook(path: Path) -> bytes:
         cell.pop("id", None)
         if cell.cell_type == "code":
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
-    return without_times(nbformat.writes(notebook)).encode()
+    return without_times(json.dumps(notebook, sort_keys=True)).encode()  # nbformat.writes would draw new ids
 
 
 def of_json(path: Path) -> bytes:

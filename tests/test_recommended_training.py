@@ -96,7 +96,7 @@ def test_without_epochs_the_validation_part_may_be_empty_and_has_no_influence(co
 
 def test_a_finished_training_is_loaded(cohort, split, fitted, tmp_path, monkeypatch):
     first = fit(cohort, split, Recipe.recommended(), out=tmp_path, progress=False)
-    monkeypatch.setattr("gcamccl_core.model.training.fit_additive", None)
+    monkeypatch.setattr("gcamccl_core.model.single_training.fit_additive", None)
     assert same_weights(fit(cohort, split, Recipe.recommended(), out=tmp_path, progress=False), first)
     assert same_weights(first, fitted)
 
