@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -24,8 +25,7 @@ from tests.kill_scenarios import Scenario, download_scenario, training_scenario,
 from tests.run_artefacts import artefacts, differences
 
 KILLS = {"book": 12, "sweep": 8, "training": 8, "download": 8}
-SHARE = 1 / 3  # of an undisturbed run: the latest moment of a kill after the start
-SOON = 0.2  # seconds: the earliest
+SOON = 0.2  # seconds: the earliest moment of a kill after the start; the latest is the end of an undisturbed run
 GRACE = 30.0  # seconds in which whatever a kill leaves must end
 COLUMNS = ["kind", "cycle", "victim", "seconds", "processes", "left", "finished", "artefacts", "different"]
 
@@ -53,15 +53,21 @@ def family(number: int) -> dict[int, str]:
     return {each: table[each][1] for each in found if each in table}
 
 
-def kill_some(scenario: Scenario, process: subprocess.Popen, generator: random.Random) -> tuple[str, dict[int, str]]:
-    """Kill a random one of a run's processes, its process group, or all of them; say whom, and who was there."""
+def kill_some(
+    scenario: Scenario, process: subprocess.Popen, generator: random.Random, hit: Counter[str]
+) -> tuple[str, dict[int, str]]:
+    """Kill one of a run's processes, its process group, or all of them; say whom, and who was there.
+
+    At random among those that were hit least often so far.
+    """
     there = family(process.pid)
     targets: dict[str, list[int]] = {"all": list(there)}
     for name, part in scenario.victims.items():
         if some := [number for number, command in there.items() if part in command]:
             targets[name] = some[:1] if name in ("make", "training") else some[-1:]
-    names = sorted(targets)
-    victim = generator.choice([*names, "group"])
+    names = sorted([*targets, "group"])
+    victim = generator.choice([name for name in names if hit[name] == min(hit[each] for each in names)])
+    hit[victim] += 1
     if victim == "group":
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -106,16 +112,16 @@ def disturb(scenario: Scenario, kills: int, generator: random.Random, log: Path)
     scenario.clear()
     seconds = finish(scenario, log)
     expected = artefacts(scenario.folder)
-    cycle = left = 0
+    cycle, left, hit = 0, 0, Counter[str]()
     while left < kills:
         scenario.clear()
         rows: list[dict[str, object]] = []
         while left + len(rows) < kills:
-            process, moment = scenario.start(log), generator.uniform(SOON, max(SHARE * seconds, 2 * SOON))
+            process, moment = scenario.start(log), generator.uniform(SOON, max(seconds, 2 * SOON))
             try:
                 code = process.wait(moment)
             except subprocess.TimeoutExpired:
-                victim, there = kill_some(scenario, process, generator)
+                victim, there = kill_some(scenario, process, generator, hit)
                 remaining = wait_for_end(process, there)
                 rows.append({"victim": victim, "seconds": round(moment, 1), "processes": len(there)})
                 rows[-1]["left"] = len(remaining)
