@@ -124,13 +124,13 @@ def test_a_table_whose_writing_failed_is_as_it_was(script, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["steps.csv", "steps.json"])
-def test_an_edited_table_is_neither_current_nor_confirmed(script, name, capsys):
+def test_an_edited_table_is_neither_current_nor_confirmed(script, name, tmp_path, capsys):
     path = results.compute("steps", script)
     edited = path.parent / name
     edited.write_text(edited.read_text().replace("3", "7", 1))
     assert results.EDITED in results.changes("steps", script)
     with pytest.raises(results.UnconfirmedError, match=rf"{name} is damaged.*make it again, without --confirm"):
-        results.confirm("steps", script)
+        results.confirm("steps", script, str(tmp_path / "nothing"))
     results.main(["steps"])
     assert re.search(rf"steps\.csv is stale: .*{results.EDITED}\n", capsys.readouterr().out)
     assert results.changes("steps", script) == []
@@ -207,6 +207,21 @@ def test_a_stale_table_is_confirmed_by_splits_that_come_out_as_stored(script, st
     assert held["numbers"] == {"n_steps": 3, "n_splits": 3}
 
 
+def test_tables_that_are_confirmed_share_what_they_have_in_common_and_nothing_made_before(
+    script, tmp_path, capsys, monkeypatch
+):
+    stores = []
+    make = script.make
+    monkeypatch.setattr(script, "make", lambda store, *a, **k: (stores.append(Path(store)), make(store, *a, **k))[1])
+    monkeypatch.setattr(script, "TABLES", {"steps": {"n_splits": 3}, "strides": {"n_splits": 3}})
+    results.main([])
+    monkeypatch.setattr(results, "hash_module", lambda name, *rooms, without: f"another hash of {name}")
+    results.main(["--confirm"])
+    assert stores[0] == stores[1] == Path(results.STORE)
+    assert stores[2] == stores[3] != stores[0]
+    assert not stores[2].exists()
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -235,13 +250,13 @@ def test_a_table_that_comes_out_otherwise_stays_stale_and_the_command_fails(
     assert sorted(path.name for path in results.RESULTS.iterdir()) == ["steps.csv", "steps.json"]
 
 
-def test_other_parameters_or_a_table_without_splits_cannot_be_confirmed(script, stale, monkeypatch):
+def test_other_parameters_or_a_table_without_splits_cannot_be_confirmed(script, stale, tmp_path, monkeypatch):
     monkeypatch.setitem(script.TABLES, "steps", {"n_splits": 4})
     with pytest.raises(results.UnconfirmedError, match=r"steps\.csv was made with other parameters; make it again"):
-        results.confirm("steps", script)
+        results.confirm("steps", script, str(tmp_path / "nothing"))
     results.compute("jumps", script)
     with pytest.raises(results.UnconfirmedError, match=r"jumps\.csv has no splits to try"):
-        results.confirm("jumps", script)
+        results.confirm("jumps", script, str(tmp_path / "nothing"))
 
 
 def make_number(store, number):

@@ -135,8 +135,11 @@ def list_versions(seen: Sequence[Mapping[str, str]]) -> dict[str, str]:
     return {package: ", ".join(sorted({each[package] for each in seen if package in each})) for package in seen[0]}
 
 
-def confirm(name: str, script: ModuleType, jobs: int = 1) -> Path:
+def confirm(name: str, script: ModuleType, store: str, jobs: int = 1) -> Path:
     """Make the first split of a table again, from nothing; if it comes out as stored, say so in its stamp.
+
+    Nothing means an empty store, or one that holds what the same process has made for other tables: they share
+    networks, which are trained once.
 
     For a change of code that should change no number: minutes, where the whole table takes hours. A stored row of
     the first split that is not made any more is a difference, too; a column that is not made any more is none.
@@ -155,8 +158,7 @@ def confirm(name: str, script: ModuleType, jobs: int = 1) -> Path:
     if held["parameters"] != parameters or "n_splits" not in parameters:
         why = "has no splits to try" if "n_splits" not in parameters else "was made with other parameters"
         raise UnconfirmedError(f"{path} {why}; make it again, without --confirm")
-    with TemporaryDirectory() as store:
-        made = script.make(store, jobs, **{**parameters, "n_splits": TRIED})
+    made = script.make(store, jobs, **{**parameters, "n_splits": TRIED})
     table = pd.read_csv(path)
     fresh = pd.read_csv(StringIO(made.table.to_csv(index=False)))
     across = getattr(script, "ACROSS_SPLITS", None)
@@ -219,6 +221,14 @@ def main(arguments: list[str] | None = None) -> None:
             folder.mkdir(parents=True, exist_ok=True)
     except StorageError as fault:
         sys.exit(str(fault.strerror))
+    with TemporaryDirectory() as nothing:  # only `--confirm` begins with an empty store
+        said = attend(asked, known, nothing)
+    if any(said.values()):
+        sys.exit("; ".join(f"{what}: {', '.join(names)}" for what, names in said.items() if names))
+
+
+def attend(asked: argparse.Namespace, known: Mapping[str, ModuleType], nothing: str) -> dict[str, list[str]]:
+    """Go through the tables that are asked for, and list those that were not confirmed or are left to others."""
     refused: list[str] = []
     in_use: list[str] = []
     for name in asked.names or known:
@@ -233,7 +243,7 @@ def main(arguments: list[str] | None = None) -> None:
                 if not asked.confirm:
                     print(f"wrote {compute(name, known[name], asked.jobs)}", flush=True)
                 elif changed is not None:
-                    print(f"confirmed {confirm(name, known[name], asked.jobs)}", flush=True)
+                    print(f"confirmed {confirm(name, known[name], nothing, asked.jobs)}", flush=True)
         except InUseError as fault:
             in_use.append(name)
             print(f"left out: {fault}", flush=True)
@@ -242,9 +252,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"not confirmed: {fault}", flush=True)
         except UnavailableError as fault:  # said and passed over: the other tables do not need them
             print(f"results/{name}.csv left out, its data cannot be had here: {fault}", flush=True)
-    if refused or in_use:
-        said = {"not confirmed": refused, "left out, another process makes them": in_use}
-        sys.exit("; ".join(f"{what}: {', '.join(names)}" for what, names in said.items() if names))
+    return {"not confirmed": refused, "left out, another process makes them": in_use}
 
 
 if __name__ == "__main__":
