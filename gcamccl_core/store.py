@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from gcamccl_core.kept_files import (
     set_aside,
     write_sealed,
 )
+from gcamccl_core.locks import hold_lock
 from gcamccl_core.provenance import fingerprint, resolve, stamp
 
 STAMP = "stamp.json"
@@ -101,11 +102,16 @@ def cached(run_folder: str | Path, kind: str, key: object, make: Callable[[], An
     (1, [1, 2])
     """
     final = resolve(run_folder) / kind / fingerprint(key)
-    if final.is_dir():
-        try:
+    with suppress(DamagedFileError):
+        if final.is_dir():
             return _load(final, form)
-        except DamagedFileError as fault:
-            set_aside(final, fault, "the artefact is made anew")
+    if final.is_dir():
+        with hold_lock(final.with_name(f".lock-{final.name}"), str(final), "setting it aside", patience=None):
+            try:  # another process may have set it aside and made it anew meanwhile
+                if final.is_dir():
+                    return _load(final, form)
+            except DamagedFileError as fault:
+                set_aside(final, fault, "the artefact is made anew")
     require_writable(final.parent)
     _keep(make(), final, {"kind": kind, "key": key}, form)
     return _load(final, form)

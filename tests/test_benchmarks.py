@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from gcamccl_core.locks import hold_lock
 from gcamccl_core.model.losses import collaborative_loss
 from gcamccl_core.model.networks import CollaborativeNet
 from tests.benchmarks import __main__ as runner
@@ -414,3 +415,13 @@ def test_an_unknown_benchmark_is_refused(capsys):
     with pytest.raises(SystemExit):
         runner.main(["trainings"])
     assert "no benchmark trainings; benchmarks are machine, training" in capsys.readouterr().err
+
+
+def test_two_runs_of_the_benchmarks_at_once_are_refused(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(runner.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(runner, "run", lambda *a: pytest.fail("measured"))
+    with (
+        hold_lock(tmp_path / runner.LOCK, "time", "make bench"),
+        pytest.raises(SystemExit, match="measure one another"),
+    ):
+        runner.main(["machine"])

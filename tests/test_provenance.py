@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcamccl_core import provenance
+from gcamccl_core.locks import hold_lock
 from gcamccl_core.provenance import (
     CORE,
     code_of,
@@ -263,3 +264,20 @@ def test_two_processes_that_make_the_same_at_once_both_get_it(tmp_path):
     both = [start(tmp_path, 0.5) for _ in range(2)]
     assert [process.communicate()[0] for process in both] == ["whole\n", "whole\n"]
     assert len(list((tmp_path / "texts").iterdir())) == 1
+
+
+def test_of_two_processes_that_find_the_same_damage_one_sets_it_aside(tmp_path):
+    assert start(tmp_path, 0).communicate()[0] == "whole\n"
+    (artefact,) = (tmp_path / "texts").iterdir()
+    (artefact / "half.txt").write_text("altered")
+    (tmp_path / "writing").unlink()
+    lock = artefact.with_name(f".lock-{artefact.name}")
+    with hold_lock(lock, "the artefact", "a test"):  # both find the damage, and wait
+        both = [start(tmp_path, 0) for _ in range(2)]
+        time.sleep(4)
+        assert (artefact / "half.txt").read_text() == "altered"
+    assert [process.communicate()[0] for process in both] == ["whole\n", "whole\n"]
+    names = {path.name for path in (tmp_path / "texts").iterdir()}
+    assert names == {artefact.name, f".damaged-{artefact.name}", lock.name}
+    assert (tmp_path / "texts" / f".damaged-{artefact.name}" / "half.txt").read_text() == "altered"
+    assert (artefact / "half.txt").read_text() == "whole"

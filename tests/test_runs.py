@@ -274,6 +274,36 @@ def test_a_disk_that_fills_up_meanwhile_is_said_and_the_former_book_stays(projec
     assert not (disk / "demo/notebooks/03_third.ipynb").exists()
 
 
+def test_a_rendering_that_fails_leaves_the_former_book_and_the_next_one_goes_on(project):
+    page, html = project / "book/bibliography.md", project / "runs/demo/html"
+    text, before = page.read_text(), digest(html)
+    page.write_text(text + "\nSee {doc}`nowhere`.\n")
+    try:
+        assert run(project, "book").returncode != 0
+        assert digest(html) == before
+        assert states(project)["runs/demo/html/index.html"] == "stale: pages changed"
+        page.write_text(text + "\nAnother word.\n")
+        assert run(project, "book").returncode == 0
+        assert "Another word" in (html / "bibliography.html").read_text()
+    finally:
+        page.write_text(text)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_told_to_end_tells_its_program_and_waits_for_it(tmp_path, number):
+    trap = f"trap 'echo cancelled > {tmp_path}/said; exit 3' INT"
+    child = ["sh", "-c", f"{trap}; touch {tmp_path}/started; while :; do sleep 0.1; done"]
+    program = "import signal; from workflow.guard import run_to_the_end; "
+    program += f"print(run_to_the_end({child!r}, signal.SIGINT))"
+    front = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / "started").exists():
+        assert front.poll() is None
+        time.sleep(0.02)
+    front.send_signal(number)
+    assert front.communicate(timeout=20)[0] == "3\n"
+    assert (tmp_path / "said").read_text() == "cancelled\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to whoever asked for them")
 def test_what_a_program_leaves_running_is_ended(tmp_path):
     script = f"sleep 60 & echo $! > {tmp_path}/number"

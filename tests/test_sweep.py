@@ -15,7 +15,7 @@ from gcamccl_core.kept_files import DamagedFileError, digest_file, write_sealed
 from gcamccl_core.model.recipe import Recipe
 from gcamccl_core.model.scores import MEASURES, standard_error
 from gcamccl_core.parameters import CATALOGUE, assigned_names
-from workflow import sweep, sweep_slurm
+from workflow import status, sweep, sweep_slurm
 from workflow.guard import RUNNER
 from workflow.profile import Profile, ProfileError, read_profile
 from workflow.sweep_grid import CELL, made_from, read_sweep
@@ -379,3 +379,11 @@ def test_a_sweep_keeps_what_is_done_names_what_failed_and_goes_on(tmp_path):
     states = run_here(checkout, "workflow.status").stdout
     assert re.search(r"clear-short-split0-seed0.ipynb +stale: parameters changed\n", states)
     assert re.search(r"tiny/sweep/table.csv +stale: cells changed\n", states)
+
+
+def test_a_faulty_section_of_one_profile_hides_nothing_else_of_the_status(monkeypatch):
+    monkeypatch.setattr(status, "read_profile", lambda name: grid(splits=0))
+    monkeypatch.setattr(status, "sweep_states", read_sweep)
+    ((path, state),) = status.sweep_rows("small")
+    assert path == "runs/small/sweep"
+    assert state.startswith("unknown: profiles/small.yaml: splits of sweep is how many")

@@ -42,6 +42,7 @@ def basis_of(name: str) -> dict[str, object]:
     sources = _sources(name)
     modules = sorted({module for source in sources.values() for module in imported_modules(source)})
     return {
+        "versions": versions(),
         "script": fingerprint({stem: code_of(source) for stem, source in sources.items()}),
         "core": fingerprint({module: _hash_once(module) for module in modules}),
     }
@@ -109,7 +110,6 @@ def keep(name: str, rows: Sequence[Mapping[str, object]], machine: Mapping[str, 
     measured = {
         **basis_of(name),
         "machine": dict(machine),
-        "versions": versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     made_from = {**_read_stamp(table), name: measured}

@@ -78,7 +78,10 @@ def run_to_the_end(command: Sequence[str], number: int = signal.SIGKILL) -> int:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     follow = partial(end_with_parent, signal.SIGKILL, os.getpid())
     process = subprocess.Popen(command, preexec_fn=follow)
-    before = signal.signal(signal.SIGTERM, lambda *_: process.send_signal(number))
+    asked_to_end = [signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup; else the terminal has gone
+        asked_to_end.append(signal.SIGHUP)
+    before = {each: signal.signal(each, lambda *_: process.send_signal(number)) for each in asked_to_end}
     try:
         while True:
             try:
@@ -87,7 +90,8 @@ def run_to_the_end(command: Sequence[str], number: int = signal.SIGKILL) -> int:
                 continue
     finally:
         end_children()
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def end_children(seconds: float = PATIENCE) -> None:

@@ -15,6 +15,7 @@ from workflow.profile import Profile, made_from, notebook_names, write_if_change
 BASIS = ".made_from.json"  # in a book's source, what it was made from
 BOOK_BASIS = "made_from/book.json"  # of a run, what its book would be laid out from now
 BOOK_STAMP = "stamp.json"  # in the rendered book
+RENDERED = "made_from/rendered"  # of a run: as old as its book, which a rendering that fails leaves as it was
 FOLDERS = ("figures", "tables", "views")  # of a run, where chapters write what pages show and offer
 Seen = Mapping[Path, tuple[int, int]]
 
@@ -123,5 +124,5 @@ def renew_book(profile: Profile) -> None:
     except DamagedFileError as fault:
         print(f"{fault}; the book is rendered again", file=sys.stderr, flush=True)
         changed = [str(fault)]
-    if changed:
+    if changed != []:
         os.utime(path)

@@ -12,7 +12,7 @@ from gcamccl_core.kept_files import digest_folder, read_sealed, write_sealed
 from gcamccl_core.lifelines import end_with_parent
 from gcamccl_core.provenance import stamp
 from workflow.execute import end_with_run
-from workflow.intact import BASIS, BOOK_STAMP
+from workflow.intact import BASIS, BOOK_STAMP, RENDERED
 from workflow.profile import Profile, read_profile
 
 LOUD = ["-W", "--keep-going", "--nitpick", "--all", "-q"]  # a broken reference or a missing picture is an error
@@ -34,10 +34,11 @@ def render(profile: Profile) -> int:
     former = run / ".html.partial"
     shutil.rmtree(former, ignore_errors=True)
     if html.exists():
-        html.rename(former)
+        html.rename(former)  # and not removed first: between the two the book is gone for an instant alone
     fresh.rename(html)
     shutil.rmtree(former, ignore_errors=True)
     shutil.rmtree(rendering, ignore_errors=True)
+    (run / RENDERED).touch()
     return 0
 
 

@@ -12,7 +12,16 @@ from workflow import kills
 from workflow.benchmarks import states
 from workflow.intact import book_changes, fault_of, stamp_of
 from workflow.leftovers import at_work, leftovers, orphans, trainings
-from workflow.profile import NOTEBOOKS, RUNS, hash_notebook, hash_tables, made_from, notebook_names, read_profile
+from workflow.profile import (
+    NOTEBOOKS,
+    RUNS,
+    ProfileError,
+    hash_notebook,
+    hash_tables,
+    made_from,
+    notebook_names,
+    read_profile,
+)
 from workflow.results import EDITED, changes, tables
 from workflow.sweep_state import sweep_states
 
@@ -34,14 +43,22 @@ def status() -> list[tuple[str, str]]:
             rows += [executed_state(profile, name) for name in notebook_names()]
             rows += [book_state(profile), *orphans(run_folder)]
         if (RUNS / profile / "sweep").is_dir():
-            cells = sweep_states(read_profile(profile))
-            rows += [(path, "missing" if changed is None else in_words(changed)) for path, changed in cells]
+            rows += sweep_rows(profile)
         rows += [*trainings(run_folder), *leftovers(run_folder)]
     for name, script in tables().items():
         changed = changes(name, script)
         rows.append((f"results/{name}.csv", "missing" if changed is None else in_words(changed)))
     others = [*states(), (str(kills.TABLE), kills.changes())]
     return rows + [(path, "missing" if changed is None else in_words(changed)) for path, changed in others]
+
+
+def sweep_rows(profile_name: str) -> list[tuple[str, str]]:
+    """List a sweep's cells and table; what is wrong with its section of the profile hides nothing else."""
+    try:
+        cells = sweep_states(read_profile(profile_name))
+    except ProfileError as fault:
+        return [(str(RUNS / profile_name / "sweep"), f"unknown: {fault}")]
+    return [(path, "missing" if changed is None else in_words(changed)) for path, changed in cells]
 
 
 def stored_state(name: str) -> str:

@@ -18,6 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from gcamccl_core.lifelines import end_with_parent
+from gcamccl_core.locks import InUseError, hold_lock
 from workflow.benchmarks import GROWTH, RATIOS, RESULTS, TABLE_OF, changes, keep, refuse_edited, requote
 
 from .growth_figure import draw
@@ -26,6 +27,7 @@ from .quote import quote_growth, quote_ratios
 
 LONG = ("large_cohort",)  # an hour and more, so only when named
 MEASURE, LEFT_OUT = "measure", 3
+LOCK = f"gcamccl-benchmarks-{os.getuid()}.lock"
 QUOTE = {RATIOS: quote_ratios, GROWTH: quote_growth}
 
 
@@ -57,7 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = asked.names or [name for name in TABLE_OF if name not in LONG]
     for name in names if not asked.quick else []:
         refuse_edited(name)
-    failed = [name for number, name in enumerate(names, 1) if not run(name, asked, f"[{number}/{len(names)}] {name}")]
+    try:
+        with hold_lock(Path(tempfile.gettempdir()) / LOCK, "this machine's time", "make bench"):
+            failed = [
+                name for number, name in enumerate(names, 1) if not run(name, asked, f"[{number}/{len(names)}] {name}")
+            ]
+    except InUseError as fault:
+        sys.exit(f"{fault} Two benchmarks at once measure one another.")
     if failed:
         sys.exit(f"not measured: {', '.join(failed)}; what is above says why")
 
