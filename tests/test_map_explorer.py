@@ -5,6 +5,8 @@ import hashlib
 import json
 import re
 import zlib
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -298,7 +300,23 @@ def test_it_fits_a_phone_and_follows_the_theme(page_in_browser):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.emulate_media(color_scheme="light")
-    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+
+
+def test_in_a_frame_it_takes_the_theme_of_the_page_around_it(page_in_browser):
+    page, _, _ = page_in_browser
+    script = (Path(__file__).parent.parent / "book" / "_static" / "frames.js").read_text()
+    around = Path(unquote(urlsplit(page.url).path)).with_name("around.html")
+    around.write_text(f"""<html lang="en" data-theme="dark"><title>Around</title><script>{script}</script>
+        <iframe src="map_explorer.html" title="The sliders"></iframe></html>""")
+    other = page.context.browser.new_page()
+    other.emulate_media(color_scheme="light")
+    other.goto(around.as_uri())
+    frame = other.frames[1]
+    for theme in ("dark", "light", "dark"):
+        other.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
+        frame.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme)
+    other.close()
 
 
 def test_it_is_framed_from_the_folder_of_views(tmp_path, monkeypatch):
