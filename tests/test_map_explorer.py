@@ -300,7 +300,7 @@ def test_it_fits_a_phone_and_follows_the_theme(page_in_browser):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     page.emulate_media(color_scheme="light")
-    page.wait_for_function("document.documentElement.dataset.theme === 'light'")
+    page.wait_for_function("() => document.documentElement.dataset.theme === 'light'")
 
 
 def test_in_a_frame_it_takes_the_theme_of_the_page_around_it(page_in_browser):

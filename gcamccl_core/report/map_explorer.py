@@ -17,7 +17,7 @@ from gcamccl_core.report.explorer_numbers import THRESHOLDS, Networks, NoExplore
 from gcamccl_core.report.page_files import VIEWS, embed_views
 
 TEMPLATE = Path(__file__).with_suffix(".html")
-LAYOUT = "f3e0176e5d797885"  # fingerprint of the template: a change of it makes chapters stale
+LAYOUT = "d1f27e2d3fa89bd1"  # fingerprint of the template: a change of it makes chapters stale
 LARGEST = 1_500_000  # bytes of a page
 FEWER_THRESHOLDS = (*THRESHOLDS[:10], 0.12, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 TITLE = "The selection rule with sliders"
