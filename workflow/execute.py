@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
 
@@ -18,6 +19,7 @@ from gcamccl_core.lifelines import end_with_parent
 from gcamccl_core.locks import InUseError, hold_lock
 from workflow.guard import PATIENCE, RUNNER
 from workflow.intact import look, made_since
+from workflow.profile import read_chapter
 
 # a dependency asks for widgets; we do without them, since they would load from the network
 NO_WIDGETS = "ignore:IProgress not found"
@@ -58,9 +60,11 @@ def execute(notebook: Path, partial: Path, output: Path, basis: dict[str, object
     logging.getLogger("papermill").setLevel(logging.WARNING)
     run_folder, stamp = output.parent.parent, output.with_suffix(".stamp.json")
     before = look(run_folder)
+    chapter = partial.with_name(f".{notebook.stem}.chapter.ipynb")
+    nbformat.write(read_chapter(notebook), chapter)
     try:
         papermill.execute_notebook(
-            notebook,
+            chapter,
             partial,
             basis["parameters"],
             cwd=notebook.parent,
@@ -72,6 +76,8 @@ def execute(notebook: Path, partial: Path, output: Path, basis: dict[str, object
         print("\n".join(f"    {line}" for line in fault.source.splitlines()), file=sys.stderr)
         print(f"\n{fault.ename}: {fault.evalue}\nThe notebook up to there: {partial}", file=sys.stderr)
         return 1
+    finally:
+        chapter.unlink(missing_ok=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     partial.replace(output)

@@ -13,7 +13,7 @@ import nbformat
 from gcamccl_core.kept_files import whole_file
 from workflow.controlled import subjects_of
 from workflow.intact import fault_of, stamp_of
-from workflow.profile import NOTEBOOKS, notebook_names, parameters_for, read_profile
+from workflow.profile import NOTEBOOKS, launched, notebook_names, parameters_for, read_profile
 
 PROFILE = "demo"
 PICTURE = Path("book/images/result.png")
@@ -26,10 +26,11 @@ def keep(executed: Path, notebook: Path, made_from: dict[str, str]) -> None:
     """
     kept = nbformat.read(notebook, as_version=4)
     done = nbformat.read(executed, as_version=4)
-    if [cell.source for cell in kept.cells] != [cell.source for cell in done.cells]:
+    own = [cell for cell in kept.cells if not launched(cell)]
+    if [cell.source for cell in own] != [cell.source for cell in done.cells]:
         raise ValueError(f"{notebook} has been edited since {executed} was made; run `make notebooks` again")
     count = 0
-    for cell, fresh in zip(kept.cells, done.cells, strict=True):
+    for cell, fresh in zip(own, done.cells, strict=True):
         if cell.cell_type == "code":
             count += bool(cell.source.strip())
             cell.execution_count = count if cell.source.strip() else None

@@ -19,6 +19,7 @@ from gcamccl_core.provenance import fingerprint, hash_core, resolve, versions
 NOTEBOOKS = Path("notebooks")
 OF_PAGES = ("benchmarks", "growth", "kills")  # small tables that pages quote, and no notebook reads
 RUNS = Path("runs")
+LAUNCH = "launch"  # tag of the cell that `make launch` writes; it is no part of a chapter
 
 
 class ProfileError(ValueError):
@@ -96,9 +97,21 @@ def parameters_for(profile: Profile, notebook: str) -> dict[str, object]:
     return {name: value for name, value in asked.items() if name in defaults and defaults[name] != value}
 
 
+def launched(cell: nbformat.NotebookNode) -> bool:
+    """Tell whether a cell is the one that ``make launch`` writes."""
+    return LAUNCH in cell.metadata.get("tags", [])
+
+
+def read_chapter(path: Path) -> nbformat.NotebookNode:
+    """Read a notebook without the cell that ``make launch`` writes, which is for other machines."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if not launched(cell)]
+    return notebook
+
+
 def hash_notebook(path: Path) -> str:
-    """Fingerprint a notebook's cells, their kind, source and tags; outputs and counters do not count."""
-    cells = nbformat.read(path, as_version=4).cells
+    """Fingerprint a chapter's cells, their kind, source and tags; outputs and counters do not count."""
+    cells = read_chapter(path).cells
     return fingerprint([[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in cells])
 
 
