@@ -1,8 +1,8 @@
-"""The paper's equations in the rendered book: numbered as in the paper, and linked with the functions that compute them.
+"""The paper's equations in the rendered book: numbered as in the paper, linked with the functions that compute them.
 
-A Sphinx extension. ``COMPUTED_BY`` is the one list of which function computes which equation, and both directions come
+A Sphinx extension. ``EQUATIONS`` is the one list of which function computes which equation, and both directions come
 from it: the line below an equation in its chapter, which leads to the functions, and the line in a function's entry,
-which leads to the symbols. Where a docstring says "Eq. 12", the book makes a link of it; read by ``help()`` it stays text.
+which leads to the symbols. Where a docstring says "Eq. 12" the book makes a link of it; ``help()`` shows it as text.
 """
 
 from __future__ import annotations
@@ -56,7 +56,10 @@ SECTIONS = {  # of the notation page, by the equations whose symbols they explai
     "notation-loss": range(11, 13),
 }
 LABEL = re.compile(r"eq-(\d+)")
-NAMED = re.compile(r"(``.*?``|`[^`]*`)|\bEq\. (\d+)\b")  # what is within backticks stays as it is
+NAMED = re.compile(
+    r"``.*?``|`[^`]*`|\bEq\. (\d+(?:(?:, | and | or | to |-)\d+)*)\b"
+)  # what backticks hold stays as it is
+STARRED = re.compile(r"(?<=, )\*(?=\w)")  # in "(n, *view shape)", where emphasis would begin
 UNDERLINE = re.compile(r"\s*-{3,}\s*")
 
 
@@ -70,13 +73,13 @@ def link_equations(lines: Iterable[str]) -> list[str]:
     linked, example = [], False
     for line in lines:
         example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
-        linked.append(line if example else NAMED.sub(_link, line))
+        linked.append(line if example else STARRED.sub(r"\\*", NAMED.sub(_link, line)))
     return linked
 
 
 def _link(match: re.Match[str]) -> str:
-    number = int(match[2] or 0)
-    return f":eq:`eq-{number}`" if number in EQUATIONS else match[0]
+    numbers = match[1]
+    return re.sub(r"\d+", r":eq:`eq-\g<0>`", numbers) if numbers else match[0]
 
 
 def lead_to_symbols(name: str, lines: list[str]) -> list[str]:
@@ -132,7 +135,15 @@ class PaperEquations(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Lay the table out as MyST and have it read."""
-        rows = ["```{list-table}", ":header-rows: 1", ":widths: 10 40 50", "", "* - Equation", "  - What", "  - Computed by"]
+        rows = [
+            "```{list-table}",
+            ":header-rows: 1",
+            ":widths: 12 38 50",
+            "",
+            "* - Equation",
+            "  - What",
+            "  - Computed by",
+        ]
         for number, equation in EQUATIONS.items():
             functions = ", ".join(f"{{py:obj}}`~{name}`" for name in equation.computed_by)
             rows += [f"* - {{eq}}`eq-{number}`", f"  - {equation.says}", f"  - {functions}"]
