@@ -12,6 +12,11 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from small_book import write_project
+
+from gcamccl_core.provenance import what_changed
+from workflow.intact import book_made_from
+from workflow.profile import read_profile
 
 ROOT = Path(__file__).parent.parent
 BOOK = ROOT / "book"
@@ -259,3 +264,16 @@ def test_the_rendered_equation_has_the_papers_number_and_leads_to_the_function_a
     back = re.findall(r'<a class="[^"]*" href="index\.html#equation-eq-12">Eq\. 12</a>', entries)
     assert len(back) >= 3, "every one of the three names its equation"
     assert entries.count("Symbols: ") == 3
+
+
+def test_a_changed_docstring_makes_the_book_stale_and_a_cache_does_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(write_project(tmp_path))
+    profile = read_profile("demo")
+    before = book_made_from(profile)
+    cache = Path("book/_extensions/__pycache__")
+    cache.mkdir(exist_ok=True)
+    (cache / "equation_links.cpython-311.pyc").write_bytes(b"compiled again")
+    assert book_made_from(profile) == before
+    module = Path("gcamccl_core/model/losses.py")
+    module.write_text(module.read_text().replace("averaged over the subjects.", "a mean over the subjects."))
+    assert what_changed(before, book_made_from(profile)) == ["docstrings"]
