@@ -52,6 +52,7 @@ def write_project(folder: Path) -> Path:
         shutil.copytree(ROOT / name, folder / name)
     for name in ("book", "notebooks", "profiles"):
         (folder / name).mkdir()
+    shutil.copytree(ROOT / "book" / "_extensions", folder / "book" / "_extensions")
     for name in ("_config.yml", "references.bib"):
         shutil.copy(ROOT / "book" / name, folder / "book")
     for name, text in PAGES.items():

@@ -1,7 +1,6 @@
 """What holds the project together: import layers, the environment's three lists, profiles, commands, prose."""
 
 import ast
-import importlib
 import re
 import shutil
 import subprocess
@@ -168,14 +167,6 @@ def test_citation_names_this_work_and_the_paper():
     assert citation["version"] == PROJECT["version"]
     assert citation["license"] == PROJECT["license"]
     assert paper in (ROOT / "book" / "references.bib").read_text()
-
-
-def test_the_notation_points_at_what_exists():
-    named = set(re.findall(r"`(gcamccl_core[\w.]+)`", (ROOT / "book" / "notation.md").read_text()))
-    assert named
-    for address in named:
-        module, name = address.rsplit(".", 1)
-        assert hasattr(importlib.import_module(module), name), address
 
 
 def test_only_papers_that_the_book_cites_are_in_its_references():

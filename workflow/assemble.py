@@ -22,7 +22,7 @@ from gcamccl_core.kept_files import CHECKSUM, DamagedFileError, read_sealed, wri
 from gcamccl_core.report.disclosure import DisclosureError
 from workflow.controlled import offered_files, refuse_to_disclose
 from workflow.execute import end_with_run
-from workflow.intact import BASIS, book_made_from, listed_files
+from workflow.intact import BASIS, CACHES, book_made_from, listed_files
 from workflow.profile import Profile, declared, notebook_names, parameters_for, read_profile
 
 BOOK = Path("book")
@@ -135,7 +135,7 @@ def assemble(profile: Profile) -> Path:
     source = profile.run_folder / ".source.partial"  # takes its name when all is there: a kill leaves no half of a book
     shutil.rmtree(source, ignore_errors=True)
     basis = book_made_from(profile)
-    shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns(*CACHES))
     for path in executed:
         (source / "notebooks").mkdir(exist_ok=True)
         shutil.copy(path, source / "notebooks")

@@ -12,6 +12,8 @@ from gcamccl_core.kept_files import DamagedFileError, digest_file, find_damage, 
 from gcamccl_core.provenance import code_of, fingerprint, what_changed
 from workflow.profile import Profile, made_from, notebook_names, write_if_changed
 
+CORE = Path("gcamccl_core")  # pages show its docstrings
+CACHES = {".ipynb_checkpoints", "__pycache__"}  # below book/, and no part of it
 BASIS = ".made_from.json"  # in a book's source, what it was made from
 BOOK_BASIS = "made_from/book.json"  # of a run, what its book would be laid out from now
 BOOK_STAMP = "stamp.json"  # in the rendered book
@@ -80,13 +82,14 @@ def listed_files(run_folder: Path, executed: list[Path]) -> set[Path]:
 
 
 def book_made_from(profile: Profile) -> dict[str, object]:
-    """Say what a book is made from: executed notebooks, pages, the numbers of long runs, and how it is laid out."""
+    """Say what a book is made from: notebooks, pages, docstrings, the numbers of long runs, and how it is laid out."""
     executed = [profile.run_folder / "notebooks" / f"{name}.ipynb" for name in notebook_names()]
-    pages = [path for path in Path("book").rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
+    pages = [path for path in Path("book").rglob("*") if path.is_file() and not CACHES & set(path.parts)]
     layout = [Path(f"workflow/{name}.py") for name in ("assemble", "controlled", "render")]
     return {
         "notebooks": fingerprint({path.name: path.read_bytes() for path in executed if path.is_file()}),
         "pages": fingerprint({path.as_posix(): path.read_bytes() for path in pages}),
+        "docstrings": fingerprint({path.as_posix(): path.read_bytes() for path in CORE.rglob("*.py")}),
         "results": fingerprint({path.name: path.read_bytes() for path in Path("results").glob("*.json")}),
         "profile": fingerprint([profile.title, dict(profile.parameters), dict(profile.notebooks)]),
         "layout": fingerprint([code_of(path.read_text()) for path in layout]),

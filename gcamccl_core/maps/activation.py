@@ -34,7 +34,7 @@ def cam(
     *,
     head: CamHead,
 ) -> np.ndarray:
-    r"""Weigh a layer's feature maps by a retrained classifier's weights and upsample their sum to the input.
+    r"""Weigh a layer's feature maps by a retrained classifier's weights and upsample their sum to the input (Eq. 6).
 
     .. math:: S^c = \sum_k w_k^c\,\mathrm{pool}\left(F^k\right) \;(5), \qquad
               \mathrm{map}_{cam} = \mathrm{upsampling}\left(\sum_k w_k^c F^k\right) \;(6)
@@ -80,12 +80,12 @@ def grad_cam(
     layer: str | None = None,
     relu_gradients: bool = False,
 ) -> np.ndarray:
-    r"""Weigh a layer's feature maps by the pooled gradients of a class's logit and upsample their sum to the input.
+    r"""Weigh feature maps by the pooled gradients of a class's logit, upsample their sum to the input (Eq. 7 and 8).
 
     .. math:: g_k^c = \mathrm{pool}\left(\partial y^c / \partial F^k\right) \;(7), \qquad
               \mathrm{map} = \mathrm{upsampling}\left(\sum_k g_k^c F^k\right) \;(8)
 
-    or, with ``relu_gradients``, :math:`g_k^c = \mathrm{pool}(\mathrm{ReLU}(\partial y^c / \partial F^k))` (10).
+    or, with ``relu_gradients``, :math:`g_k^c = \mathrm{pool}(\mathrm{ReLU}(\partial y^c / \partial F^k))` (Eq. 10).
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def guided_grad_cam(
     layer: str | None = None,
     relu_gradients: bool = True,
 ) -> np.ndarray:
-    r"""Hadamard product of guided backpropagation and Grad-CAM, by default with the weights of Eq. 10.
+    r"""Hadamard product of guided backpropagation and Grad-CAM (Eq. 9), by default with the weights of Eq. 10.
 
     .. math:: \mathrm{map}_{guided\,gradcam} = \mathrm{map}_{guidedBP} \odot \mathrm{map}_{gradcam} \;(9)
 

@@ -142,7 +142,7 @@ class CamHead:
 def retrain_cam_head(
     net: CollaborativeNet, cohort: xr.Dataset, split: Split, layers: Mapping[str, str] | None = None
 ) -> CamHead:
-    r"""Fit, per view, a softmax layer on the pooled feature maps of a layer, everything after which is discarded.
+    r"""Fit, per view, a softmax layer on a layer's pooled feature maps, and discard everything after it (Eq. 5).
 
     .. math:: S^c = \sum_k w_k^c\,\mathrm{global\_avg\_pooling}(F^k) \;(5)
 

@@ -67,7 +67,7 @@ def compute_maps(
     cohort : xarray.Dataset
         Holds every view of the network.
     methods : sequence of str, optional
-        :func:`default_methods` if None. Some of ``METHODS``: ``grad_cam`` (Eq. 7-8), ``grad_cam_relu`` (Eq. 10),
+        :func:`.default_methods` if None. Some of ``METHODS``: ``grad_cam`` (Eq. 7, 8), ``grad_cam_relu`` (Eq. 10),
         ``guided_backprop``, ``guided_grad_cam`` (Eq. 9 with Eq. 10), ``class_contrast``; also
         ``guided_grad_cam_plain`` (Eq. 9 with Eq. 7), ``deconvnet``, ``cam`` (Eq. 6), which needs ``cam_head``, and
         the signed maps of :mod:`.gradient_rules`, which the paper does not have: ``gradient``, ``gradient_x_input``,

@@ -22,7 +22,7 @@ Rule = Callable[[TracedPass, str, int], Tensor]
 
 
 def upsample(coarse: Tensor, size: Sequence[int]) -> Tensor:
-    """Enlarge maps of a layer to the size of the input by (bi)linear interpolation, ``align_corners=False``.
+    """Enlarge maps of a layer to the size of the input by (bi)linear interpolation, ``align_corners=False`` (Eq. 6, 8).
 
     Parameters
     ----------

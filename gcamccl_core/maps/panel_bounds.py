@@ -44,7 +44,7 @@ def panel_bounds(collections: GeneSets, panel_size: int = PANEL_SIZE, unknown: s
     Parameters
     ----------
     collections
-        As in :func:`enrich_published`.
+        As in :func:`.enrich_published`.
     panel_size : int
         N, at most.
     unknown : {"none", "genome", "alike"}
@@ -233,7 +233,7 @@ def break_even_sizes(collections: GeneSets) -> pd.Series:
     Returns
     -------
     pandas.Series
-        ``break_even``, by the rows of :func:`published_pathways`; missing where 30,000 genes do not suffice.
+        ``break_even``, by the rows of :func:`.published_pathways`; missing where 30,000 genes do not suffice.
     """
     smallest = len(set().union(*published_genes().values()))
     known: dict[int, np.ndarray] = {}
@@ -255,7 +255,7 @@ def most_unknown_members(collections: GeneSets, panel_size: int = PANEL_SIZE) ->
     Returns
     -------
     pandas.Series
-        ``most_unknown``, by the rows of :func:`published_pathways`; missing where p is 0.05 or more without any.
+        ``most_unknown``, by the rows of :func:`.published_pathways`; missing where p is 0.05 or more without any.
     """
     table = panel_outcome(collections, panel_size)
     unknown = panel_size - len(set().union(*published_genes().values()))

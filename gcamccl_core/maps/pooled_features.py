@@ -18,7 +18,7 @@ SUBJECTS_AT_ONCE = 32
 def pool_features(
     net: CollaborativeNet, inputs: Mapping[str, Tensor], layers: Mapping[str, str]
 ) -> dict[str, np.ndarray]:
-    """Mean over the positions of every feature map of a layer, in eval mode and without gradients.
+    """Mean over the positions of every feature map of a layer (Eq. 5), in eval mode and without gradients.
 
     Parameters
     ----------

@@ -46,7 +46,7 @@ def randomisation(
     Returns
     -------
     pandas.DataFrame
-        One row per ``view``, ``target_class``, ``method``, ``stage`` and ``seed``: the columns of :func:`compare_maps`
+        One row per ``view``, ``target_class``, ``method``, ``stage`` and ``seed``: the columns of :func:`.compare_maps`
         between the trained and the randomised network, and ``layer``, drawn anew at this stage beside those before.
         Stage 0 is the trained network itself (layer "untouched"); at its last, a view's weights have learnt nothing.
 
@@ -90,7 +90,7 @@ def permute_labels(cohort: xr.Dataset, subjects: Sequence[int] | np.ndarray, see
     """Deal the labels of some subjects out among them anew, for the data randomisation test (Adebayo et al. 2018).
 
     A network trained on the copy as the first was can only learn by heart. Where its maps of the test subjects are
-    still those of the first, see :func:`compare_maps`, they do not show what the labels taught.
+    still those of the first, see :func:`.compare_maps`, they do not show what the labels taught.
 
     Parameters
     ----------

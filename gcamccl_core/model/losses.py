@@ -36,7 +36,8 @@ def collaborative_loss(
     Returns
     -------
     Tensor
-        A scalar: :func:`fit_term` plus ``agreement`` times :func:`agreement_term`.
+        A scalar: :func:`fit_term` plus ``agreement`` times :func:`agreement_term`. With two views and two classes it
+        is half of Eq. 11, with log h_2 for the log(1 - h_2) that is printed there.
 
     Examples
     --------

@@ -124,7 +124,7 @@ class Recipe:
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """Rules that can select an epoch: DCL and DCCA predict no class, so they have no cross-entropy."""
+        """Rules that can select an epoch; DCL and DCCA predict no class, so they have no cross-entropy."""
         return EPOCH_RULES if self.fusion == "collaborative" else ("loss",)
 
     @property

@@ -62,7 +62,7 @@ def fit(
         Epochs between two checkpoints.
     device : str, optional
         Where to train, see :func:`.choose_device`: on a GPU if there is one. There Table IV's network is trained by
-        captured steps, and dropout draws other numbers than on a CPU, see :mod:`.stacked_training`.
+        captured steps, and dropout draws other numbers than on a CPU, see ``stacked_training.py``.
 
     Returns
     -------

@@ -24,7 +24,7 @@ def show_figure(drawn: Figure | Axes, alt: str) -> None:
     """Show a figure as the output of a notebook cell, with alt text for readers who cannot see it.
 
     The alt text travels in the output's metadata, where nbconvert finds it, and the built book through
-    :mod:`gcamccl_core.report.alt_text`.
+    ``alt_text.py``.
 
     Parameters
     ----------

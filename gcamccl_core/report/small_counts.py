@@ -3,11 +3,11 @@
 **The rule.** Every whole number from 1 to 9 in a table counts people (also written ``3.0``, ``3 (25 %)``, ``3 / 12`` or
 ``3 of 12``), unless
 
-1. the name of its column or of its row is on the list :data:`NO_PEOPLE`, and neither speaks of people; or
+1. the name of its column or of its row is on the list ``NO_PEOPLE``, and neither speaks of people; or
 2. it is written with decimals, and there are fractions in its column and in its row: a measurement that happens to be
    whole, such as a mean age of 9.00 years; or
 3. it is written with decimals, no name of its column or row speaks of people or counting, and one is on the list
-   :data:`MEASURES`, or its column holds fractions, none beyond 1: a share or a likeness.
+   ``MEASURES``, or its column holds fractions, none beyond 1: a share or a likeness.
 
 So a column ``low`` with a 3 is found, since nobody can tell from the name that it counts no people; a column ``splits``
 with a 3 is not. A chapter that counts something else gives its column a name that is on the list; one that counts
@@ -94,7 +94,7 @@ KEYED = re.compile(r"['\"]([^'\"\n]{1,60})['\"]: ?(?:np\.int64\()?(\d{1,3})\)?(?
 
 
 def counts_no_people(names: Iterable[str]) -> bool:
-    """Tell whether one of these names of a row or column is on the list :data:`NO_PEOPLE`, and none speaks of people.
+    """Tell whether one of these names of a row or column is on the list ``NO_PEOPLE``, and none speaks of people.
 
     Examples
     --------
