@@ -113,6 +113,6 @@ def _draw_steps(ax: Axes, steps: pd.DataFrame, counted: str) -> None:
     for place, count in zip(places, steps[counted], strict=True):
         ax.text(count, place, f" {count:,}{unit}", va="center", fontsize=SMALL, color=INK)
     ax.set_yticks(places, steps["step"])
-    ax.set_xlabel("left")
+    ax.set_xlabel("people left" if counted == "people" else "SNPs left")
     ax.set_xlim(0, 1.35 * max(1, steps[counted].max()))
     ax.set_ylim(-0.6, len(steps) - 0.4)
