@@ -190,6 +190,15 @@ def test_a_class_in_which_nothing_was_found_says_so():
     assert "Ours, class low: nothing found" in alt
 
 
+def test_where_no_list_found_a_name_the_figure_says_so():
+    nothing = returns().iloc[:0]
+    figure = plot_returns(nothing, CLASSES)
+    assert [texts(ax) for ax in figure.axes] == [["nothing was found"]] * 3
+    assert figure.legends == []
+    assert alt_returns(nothing, CLASSES).endswith("No list found a name.")
+    assert render_png(figure, "alt")
+
+
 def test_the_names_that_return_most_in_any_list_are_drawn():
     *_, high, _ = plot_returns(returns(), CLASSES, top=2).axes
     assert [label.get_text() for label in high.get_yticklabels()] == ["Cuneus", "Insula"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import seaborn as sns
@@ -133,21 +134,20 @@ def plot_returns(counts: pd.DataFrame, classes: Sequence[str], top: int = 10, fi
     Returns
     -------
     Figure
-        A mark per name and list; a list that never found a name has none there.
+        A mark per name and list; a list that never found a name has none there. Without any name the panels say so.
     """
-    require_columns(counts, ["source", "target_class", "name", "share"], "count_returns")
+    needed = ["source", "target_class", "name", "share"]
+    if len(counts) or not set(needed) <= set(counts):  # no row is an answer: no list found a name
+        require_columns(counts, needed, "count_returns")
     looks = method_looks(counts["source"])
     shown = {name: _most_frequent(counts[counts["target_class"] == name], top) for name in classes}
     rows = max(3, *(len(names) for names in shown.values()))
-    lines = -(-len(looks) // legend_columns(list(looks)))
+    lines = -(-len(looks) // legend_columns(list(looks))) if looks else 0
     fig = fig or new_figure(0.85 + 0.2 * rows + 0.17 * lines)
     for ax, (name, names) in zip(fig.subplots(1, len(classes), squeeze=False)[0], shown.items(), strict=True):
         table = counts[(counts["target_class"] == name) & counts["name"].isin(names)]
-        sns.pointplot(
-            data=table, x="share", y="name", hue="source", order=names, hue_order=list(looks), ax=ax, legend=False,
-            palette=[look["color"] for look in looks.values()], markers=[look["marker"] for look in looks.values()],
-            linestyle="none", errorbar=None, dodge=0.4 if len(looks) > 1 else False, markersize=4.5, linewidth=1,
-        )  # fmt: skip
+        if names:
+            _draw_shares(ax, table, names, looks)
         right = set(table.loc[table["planted"].eq(1), "name"]) if "planted" in table else set()
         ax.set_yticks(range(len(names)), [_short(label) for label in names])
         for label, full in zip(ax.get_yticklabels(), names, strict=True):
@@ -159,12 +159,23 @@ def plot_returns(counts: pd.DataFrame, classes: Sequence[str], top: int = 10, fi
         if not names:
             ax.text(0.5, 0.5, "nothing was found", ha="center", va="center", transform=ax.transAxes)
     handles = [Line2D([], [], **{**look, "linestyle": ""}) for look in looks.values()]
-    legend_below(fig, handles, list(looks))
+    if looks:
+        legend_below(fig, handles, list(looks))
     return fig
+
+
+def _draw_shares(ax: Axes, table: pd.DataFrame, names: list[str], looks: Mapping[str, dict[str, Any]]) -> None:
+    sns.pointplot(
+        data=table, x="share", y="name", hue="source", order=names, hue_order=list(looks), ax=ax, legend=False,
+        palette=[look["color"] for look in looks.values()], markers=[look["marker"] for look in looks.values()],
+        linestyle="none", errorbar=None, dodge=0.4 if len(looks) > 1 else False, markersize=4.5, linewidth=1,
+    )  # fmt: skip
 
 
 def alt_returns(counts: pd.DataFrame, classes: Sequence[str], often: float = 0.9) -> str:
     """Say in words what :func:`plot_returns` shows: how many names always return, and which do first."""
+    if counts.empty:
+        return "How often names return over runs. No list found a name."
     parts = []
     for source in in_order(counts["source"]):
         for name in classes:

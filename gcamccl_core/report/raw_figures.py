@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from gcamccl_core.report.labels import number
-from gcamccl_core.report.style import GREY, INK, SEQUENTIAL, SMALL, axes_or_new, house_style
+from gcamccl_core.report.labels import capital, number
+from gcamccl_core.report.style import GREY, INK, SEQUENTIAL, SMALL, axes_or_new, house_style, new_figure
+
+NO_GENOTYPES = "no genotypes were read:\nplink2 is lacking"
 
 
 @house_style()
@@ -52,37 +55,64 @@ def alt_recovered(planted: np.ndarray, found: np.ndarray) -> str:
 
 
 @house_style()
-def plot_steps(steps: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Draw how many SNPs are left after every step.
+def plot_what_is_left(people: pd.DataFrame, snps: pd.DataFrame | None = None) -> Figure:
+    """Draw how many people, and how many SNPs, are left after every step from files to a cohort.
 
     Parameters
     ----------
-    steps : pandas.DataFrame
-        ``step`` and ``snps``, in the order of the steps.
-    ax : Axes, optional
-        Drawn on; made if None.
+    people : pandas.DataFrame
+        ``step`` and ``people``, in the order of the steps.
+    snps : pandas.DataFrame, optional
+        ``step`` and ``snps``; where genotypes could not be read, None, and the panel says so.
 
     Returns
     -------
-    Axes
+    Figure
+        Two panels of bars, people on the left.
 
     Examples
     --------
-    >>> plot_steps(pd.DataFrame({"step": ["as given", "autosomes"], "snps": [10, 8]})).get_xlabel()
-    'SNPs left'
+    >>> people = pd.DataFrame({"step": ["in the table", "scanned"], "people": [20, 12]})
+    >>> [ax.get_title("left") for ax in plot_what_is_left(people).axes]
+    ['People', 'SNPs']
     """
-    ax = axes_or_new(ax, 5.0, 0.28 * len(steps) + 0.7)
+    rows = max(len(people), 3 if snps is None else len(snps))
+    fig = new_figure(0.2 * rows + 0.8)
+    left, right = fig.subplots(1, 2)
+    _draw_steps(left, people, "people")
+    left.set_title("People")
+    right.set_title("SNPs")
+    if snps is None:
+        right.text(0.5, 0.5, NO_GENOTYPES, ha="center", va="center", color=GREY, transform=right.transAxes)
+        right.set_axis_off()
+    else:
+        _draw_steps(right, snps, "snps")
+    return fig
+
+
+def alt_what_is_left(people: pd.DataFrame, snps: pd.DataFrame | None = None) -> str:
+    """Say in words what :func:`plot_what_is_left` shows.
+
+    Examples
+    --------
+    >>> alt_what_is_left(pd.DataFrame({"step": ["in the table", "scanned"], "people": [20, 12]}))
+    'What is left from files to a cohort. In the table: 20 people; scanned: 12 people. No genotypes were read.'
+    """
+    of_people = "; ".join(f"{row.step}: {row.people} people" for row in people.itertuples())
+    of_snps = "No genotypes were read"
+    if snps is not None:
+        of_snps = "; ".join(f"{row.step}: {row.snps} SNPs" for row in snps.itertuples())
+    return f"What is left from files to a cohort. {capital(of_people)}. {capital(of_snps)}."
+
+
+def _draw_steps(ax: Axes, steps: pd.DataFrame, counted: str) -> None:
+    """Draw a bar per step, from the top; a count of people says so, since a small one must be hidden by its words."""
     places = np.arange(len(steps))[::-1]
-    ax.barh(places, steps["snps"], color="#56B4E9", height=0.7)
-    for place, snps in zip(places, steps["snps"], strict=True):
-        ax.text(snps, place, f" {snps:,}", va="center", fontsize=SMALL, color=INK)
+    ax.barh(places, steps[counted], color="#56B4E9", height=0.7)
+    unit = " people" if counted == "people" else ""
+    for place, count in zip(places, steps[counted], strict=True):
+        ax.text(count, place, f" {count:,}{unit}", va="center", fontsize=SMALL, color=INK)
     ax.set_yticks(places, steps["step"])
-    ax.set_xlabel("SNPs left")
-    ax.set_xlim(0, steps["snps"].max() * 1.15)
-    return ax
-
-
-def alt_steps(steps: pd.DataFrame) -> str:
-    """Say in words what :func:`plot_steps` shows."""
-    said = "; ".join(f"{row.step}: {row.snps}" for row in steps.itertuples())
-    return f"Number of SNPs left after each step. {said}."
+    ax.set_xlabel("people left" if counted == "people" else "SNPs left")
+    ax.set_xlim(0, 1.35 * max(1, steps[counted].max()))
+    ax.set_ylim(-0.6, len(steps) - 0.4)
