@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test setup check data notebooks results confirm sweep bench kills status clean
+.PHONY: help book test setup check data notebooks exercises results confirm sweep bench kills status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
 # kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
@@ -51,6 +51,9 @@ notebooks: override PROFILE := demo
 notebooks: setup ## Execute the notebooks with the demo profile and keep their outputs in notebooks/
 	@python -m workflow.run notebooks $(PROFILE)
 	@python -m workflow.keep
+
+exercises: setup ## Make notebooks/exercises/ from the worked solutions in notebooks/solutions/
+	@python -m workflow.exercises
 
 results: setup ## Compute the tables of long runs into results/ (hours; TABLE=name for one, JOBS=n processes)
 	@python -m workflow.results $(TABLE) $(if $(JOBS),--jobs $(JOBS))

@@ -10,7 +10,7 @@ from typing import Any
 
 from gcamccl_core.kept_files import DamagedFileError, digest_file, find_damage, read_sealed
 from gcamccl_core.provenance import code_of, fingerprint, what_changed
-from workflow.profile import Profile, made_from, notebook_names, write_if_changed
+from workflow.profile import SOLUTIONS, Profile, made_from, notebook_names, write_if_changed
 
 BASIS = ".made_from.json"  # in a book's source, what it was made from
 BOOK_BASIS = "made_from/book.json"  # of a run, what its book would be laid out from now
@@ -80,12 +80,14 @@ def listed_files(run_folder: Path, executed: list[Path]) -> set[Path]:
 
 
 def book_made_from(profile: Profile) -> dict[str, object]:
-    """Say what a book is made from: executed notebooks, pages, the numbers of long runs, and how it is laid out."""
+    """Say what a book is made from: executed notebooks, exercises, pages, numbers of long runs, and the layout."""
     executed = [profile.run_folder / "notebooks" / f"{name}.ipynb" for name in notebook_names()]
     pages = [path for path in Path("book").rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
-    layout = [Path(f"workflow/{name}.py") for name in ("assemble", "controlled", "render")]
+    scripts = ("assemble", "controlled", "exercise_form", "exercises", "render")
+    layout = [Path(f"workflow/{name}.py") for name in scripts]
     return {
         "notebooks": fingerprint({path.name: path.read_bytes() for path in executed if path.is_file()}),
+        "exercises": fingerprint({path.name: path.read_bytes() for path in SOLUTIONS.glob("*.ipynb")}),
         "pages": fingerprint({path.as_posix(): path.read_bytes() for path in pages}),
         "results": fingerprint({path.name: path.read_bytes() for path in Path("results").glob("*.json")}),
         "profile": fingerprint([profile.title, dict(profile.parameters), dict(profile.notebooks)]),
