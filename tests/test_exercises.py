@@ -184,6 +184,15 @@ def test_every_chapter_has_solutions_and_a_page_in_the_table_of_contents():
     assert re.findall(r"file: notebooks/solutions/(\w+)", CONTENTS.read_text()) == chapters
 
 
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_teaching_guide_has_every_chapter_with_the_time_that_it_says_it_takes(path):
+    guide = (ROOT / "book" / "teaching.md").read_text()
+    opening = nbformat.read(path, as_version=4).cells[0].source
+    time = re.search(r"^\*([^*\n]*minutes?\b[^*\n]*)\*$", opening, re.MULTILINE)[1]
+    assert f"| {{doc}}`notebooks/{path.stem}` | {time} |" in guide
+    assert guide.count(f"<notebooks/{path.stem}>`") >= 2, "a plan, and what people believe"
+
+
 @sheets_of_the_book
 def test_an_exercise_notebook_is_what_its_solutions_give(path, monkeypatch):
     monkeypatch.chdir(ROOT)
