@@ -16,7 +16,9 @@ from small_cohorts import planted_cohort
 from gcamccl_core.data.cohort import save_cohort
 from workflow.assemble import BookError, fill_in, glued_numbers
 from workflow.intact import book_changes
+from workflow.printout import join
 from workflow.profile import fingerprint_files, read_profile
+from workflow.slides import make_slides
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,21 @@ def test_exercises_have_a_page_with_folded_answers_that_offers_them_without(proj
     sheet.write_text(text.replace("It is four", "That is four"))
     assert book_changes(read_profile("demo")) == ["exercises"]
     sheet.write_text(text)
+
+
+def test_a_rendered_book_becomes_slides_and_one_page_to_print(project, monkeypatch):
+    monkeypatch.chdir(project)
+    index = make_slides(read_profile("demo"))
+    deck = (index.parent / "01_first.html").read_text()
+    assert deck.count("<section") == 2
+    assert "x^2" in deck
+    pages = {path.resolve(): Page(path) for path in index.parent.glob("*.html")}
+    test_nothing_is_loaded_from_the_network(index.parent, pages)
+    test_every_internal_link_leads_somewhere(pages)
+    whole = join(read_profile("demo"))
+    assert "The best is 0.50" in whole
+    assert 'href="#notebooks-02_second"' in whole
+    assert "a comment, no heading" in whole  # of an answer, which is open
 
 
 def test_outputs_are_kept_without_times_and_everything_is_current_then(project):
