@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test setup check data notebooks results confirm sweep bench kills launch status clean
+.PHONY: help book test setup check data notebooks exercises results confirm sweep bench kills slides print launch status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
 # kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
@@ -52,6 +52,9 @@ notebooks: setup ## Execute the notebooks with the demo profile and keep their o
 	@python -m workflow.run notebooks $(PROFILE)
 	@python -m workflow.keep
 
+exercises: setup ## Make notebooks/exercises/ from the worked solutions in notebooks/solutions/
+	@python -m workflow.exercises
+
 results: setup ## Compute the tables of long runs into results/ (hours; TABLE=name for one, JOBS=n processes)
 	@python -m workflow.results $(TABLE) $(if $(JOBS),--jobs $(JOBS))
 
@@ -66,6 +69,12 @@ bench: setup ## Time ours beside peers for the page on cost, half an hour on a q
 
 kills: setup ## Kill books, sweeps, trainings and downloads at random moments, and compare what the next run makes (minutes)
 	@python -m tests.kill_loop
+
+slides: book ## Make slides of every chapter, to be shown without a network: runs/$(PROFILE)/slides/index.html
+	@python -m workflow.slides $(PROFILE)
+
+print: book ## Print the book: one HTML file in runs/$(PROFILE)/print, and a PDF where Chromium is installed
+	@python -m workflow.printout $(PROFILE)
 
 launch: setup ## Offer Binder, Colab, JUPYTERHUB=address in pages (REPOSITORY=https://github.com/you/fork; REPOSITORY= ends it)
 	@python -m workflow.launch $(if $(filter undefined,$(origin REPOSITORY)),,--repository '$(REPOSITORY)') \

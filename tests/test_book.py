@@ -15,7 +15,10 @@ from small_cohorts import planted_cohort
 
 from gcamccl_core.data.cohort import save_cohort
 from workflow.assemble import BookError, fill_in, glued_numbers
-from workflow.profile import fingerprint_files
+from workflow.intact import book_changes
+from workflow.printout import join
+from workflow.profile import fingerprint_files, read_profile
+from workflow.slides import make_slides
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,36 @@ def test_numbers_and_title_reach_the_page(project):
     assert "Small" in page
 
 
+def test_exercises_have_a_page_with_folded_answers_that_offers_them_without(project, monkeypatch):
+    html = project / "runs/demo/html"
+    page = (html / "notebooks/solutions/02_second.html").read_text()
+    assert page.count("sd-dropdown") == page.count("<details") - page.count("hide above-input") >= 6
+    offered = re.search(r'href="([^"]*_downloads/[^"]*02_second\.ipynb)"', page)[1]
+    assert "# Your code" in (html / "notebooks/solutions" / offered).read_text()
+    monkeypatch.chdir(project)
+    sheet = project / "notebooks" / "solutions" / "02_second.ipynb"
+    text = sheet.read_text()
+    assert book_changes(read_profile("demo")) == []
+    sheet.write_text(text.replace("It is four", "That is four"))
+    assert book_changes(read_profile("demo")) == ["exercises"]
+    sheet.write_text(text)
+
+
+def test_a_rendered_book_becomes_slides_and_one_page_to_print(project, monkeypatch):
+    monkeypatch.chdir(project)
+    index = make_slides(read_profile("demo"))
+    deck = (index.parent / "01_first.html").read_text()
+    assert deck.count("<section") == 2
+    assert "x^2" in deck
+    pages = {path.resolve(): Page(path) for path in index.parent.glob("*.html")}
+    test_nothing_is_loaded_from_the_network(index.parent, pages)
+    test_every_internal_link_leads_somewhere(pages)
+    whole = join(read_profile("demo"))
+    assert "The best is 0.50" in whole
+    assert 'href="#notebooks-02_second"' in whole
+    assert "a comment, no heading" in whole  # of an answer, which is open
+
+
 def test_outputs_are_kept_without_times_and_everything_is_current_then(project):
     assert run(project, "notebooks").returncode == 0
     kept = project / "notebooks" / "02_second.ipynb"
@@ -63,7 +96,7 @@ def test_outputs_are_kept_without_times_and_everything_is_current_then(project):
     assert "papermill" not in nbformat.read(kept, as_version=4).metadata
     assert [cell.get("execution_count") for cell in nbformat.read(kept, as_version=4).cells] == [None, 1, 2]
     said = subprocess.run([sys.executable, "-m", "workflow.status"], cwd=project, capture_output=True, text=True).stdout
-    states = [line.split(maxsplit=1) for line in said.splitlines() if ".ipynb" in line]
+    states = [line.split(maxsplit=1) for line in said.splitlines() if ".ipynb" in line and "exercises" not in line]
     assert (project / "book" / "images" / "result.png").read_bytes() == b"the picture of this run"
     assert len(states) == 4
     assert {state for _, state in states} == {"current"}

@@ -10,7 +10,13 @@ PARTS = {  # the chapters that a part of the book consists of, by its quiz
     "quiz_data_and_network": ["01_cohort", "02_model_and_loss", "03_training"],
     "quiz_maps": ["04_activation_maps", "05_regions", "06_genes_and_pathways"],
     "quiz_evidence": ["07_earlier_fusion", "08_comparison", "09_trust", "10_recommended_model"],
-    "quiz_results": ["11_scans_and_genotypes", "12_class_maps", "13_what_returns", "14_published_gene_lists"],
+    "quiz_results": [
+        "11_scans_and_genotypes",
+        "12_class_maps",
+        "13_what_returns",
+        "14_published_gene_lists",
+        "15_how_many_people",
+    ],
 }
 QUESTION = re.compile(r"^## Question (\d+)\n\n(.+?)(?=^## |\Z)", re.DOTALL | re.MULTILINE)
 CHOICE = re.compile(r"^- \*\*([A-Z])\.\*\* \S", re.MULTILINE)

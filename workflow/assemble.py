@@ -22,6 +22,8 @@ from gcamccl_core.kept_files import CHECKSUM, DamagedFileError, read_sealed, wri
 from gcamccl_core.report.disclosure import DisclosureError
 from workflow.controlled import offered_files, refuse_to_disclose
 from workflow.execute import end_with_run
+from workflow.exercise_form import ExerciseError
+from workflow.exercises import lay_out_exercises
 from workflow.intact import BASIS, CACHES, book_made_from, listed_files
 from workflow.profile import Profile, declared, notebook_names, parameters_for, read_profile
 
@@ -139,6 +141,7 @@ def assemble(profile: Profile) -> Path:
     for path in executed:
         (source / "notebooks").mkdir(exist_ok=True)
         shutil.copy(path, source / "notebooks")
+    lay_out_exercises(source, BOOK / "_toc.yml")
     figures = profile.run_folder / "figures"
     made = listed_files(profile.run_folder, executed)
     for path in sorted(path for path in made if path.parent == figures):  # none that an earlier chapter has left
@@ -168,7 +171,7 @@ def main(name: str) -> None:
     profile = read_profile(name)
     try:
         assemble(profile)
-    except (BookError, DisclosureError, DamagedFileError) as fault:
+    except (BookError, DisclosureError, DamagedFileError, ExerciseError) as fault:
         sys.exit(f"cannot assemble the book: {fault}")
     except OSError as fault:
         said = fault if isinstance(fault, StorageError) else explain(fault, profile.run_folder / "source")

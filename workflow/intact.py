@@ -10,7 +10,7 @@ from typing import Any
 
 from gcamccl_core.kept_files import DamagedFileError, digest_file, find_damage, read_sealed
 from gcamccl_core.provenance import code_of, fingerprint, what_changed
-from workflow.profile import Profile, made_from, notebook_names, write_if_changed
+from workflow.profile import SOLUTIONS, Profile, made_from, notebook_names, write_if_changed
 
 CORE = Path("gcamccl_core")  # pages show its docstrings
 CACHES = {".ipynb_checkpoints", "__pycache__"}  # below book/, and no part of it
@@ -82,12 +82,14 @@ def listed_files(run_folder: Path, executed: list[Path]) -> set[Path]:
 
 
 def book_made_from(profile: Profile) -> dict[str, object]:
-    """Say what a book is made from: notebooks, pages, docstrings, the numbers of long runs, and how it is laid out."""
+    """Say what a book is made from: notebooks, exercises, pages, docstrings, numbers of long runs, and the layout."""
     executed = [profile.run_folder / "notebooks" / f"{name}.ipynb" for name in notebook_names()]
     pages = [path for path in Path("book").rglob("*") if path.is_file() and not CACHES & set(path.parts)]
-    layout = [Path(f"workflow/{name}.py") for name in ("assemble", "controlled", "render")]
+    scripts = ("assemble", "controlled", "exercise_form", "exercises", "render")
+    layout = [Path(f"workflow/{name}.py") for name in scripts]
     return {
         "notebooks": fingerprint({path.name: path.read_bytes() for path in executed if path.is_file()}),
+        "exercises": fingerprint({path.name: path.read_bytes() for path in SOLUTIONS.glob("*.ipynb")}),
         "pages": fingerprint({path.as_posix(): path.read_bytes() for path in pages}),
         "docstrings": fingerprint({path.as_posix(): path.read_bytes() for path in CORE.rglob("*.py")}),
         "results": fingerprint({path.name: path.read_bytes() for path in Path("results").glob("*.json")}),

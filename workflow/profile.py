@@ -17,6 +17,7 @@ from gcamccl_core.parameters import suggest
 from gcamccl_core.provenance import fingerprint, hash_core, resolve, versions
 
 NOTEBOOKS = Path("notebooks")
+SOLUTIONS, EXERCISES = NOTEBOOKS / "solutions", NOTEBOOKS / "exercises"  # the latter is made from the former
 OF_PAGES = ("benchmarks", "growth", "kills")  # small tables that pages quote, and no notebook reads
 RUNS = Path("runs")
 LAUNCH = "launch"  # tag of the cell that `make launch` writes; it is no part of a chapter

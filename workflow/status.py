@@ -10,9 +10,12 @@ from gcamccl_core.kept_files import DamagedFileError
 from gcamccl_core.provenance import hash_core, what_changed
 from workflow import kills
 from workflow.benchmarks import states
+from workflow.exercise_form import ExerciseError
+from workflow.exercises import sheets, state_of
 from workflow.intact import book_changes, fault_of, stamp_of
 from workflow.leftovers import at_work, leftovers, orphans, trainings
 from workflow.profile import (
+    EXERCISES,
     NOTEBOOKS,
     RUNS,
     ProfileError,
@@ -32,10 +35,12 @@ def status() -> list[tuple[str, str]]:
     Returns
     -------
     list of (path, state)
-        Stored notebooks, then of every profile that has a run: who is at work there, executed notebooks, the book, the
-        sweep's cells and table, trainings, leftovers. Then the tables of long runs, of benchmarks and of kills.
+        Stored notebooks and exercises, then of every profile that has a run: who is at work there, executed notebooks,
+        the book, the sweep's cells and table, trainings, leftovers. Then the tables of long runs, of benchmarks and of
+        kills.
     """
     rows = [(str(NOTEBOOKS / f"{name}.ipynb"), stored_state(name)) for name in notebook_names()]
+    rows += [(str(EXERCISES / path.name), exercises_state(path)) for path in sheets()]
     for profile in sorted(path.stem for path in Path("profiles").glob("*.yaml")):
         run_folder = RUNS / profile
         rows += at_work(run_folder)
@@ -67,6 +72,14 @@ def stored_state(name: str) -> str:
     made = nbformat.read(notebook, as_version=4).metadata.get("made_from", {})
     now = {"notebook": hash_notebook(notebook), "core": hash_core(), "tables": hash_tables(notebook)}
     return in_words(what_changed(made, now))
+
+
+def exercises_state(solutions: Path) -> str:
+    """Compare an exercise notebook with what its solutions give."""
+    try:
+        return {None: "current", "missing": "missing"}.get(state_of(solutions), "stale: solutions changed")
+    except ExerciseError as fault:
+        return f"unknown: {fault}"
 
 
 def executed_state(profile_name: str, name: str) -> tuple[str, str]:
