@@ -224,7 +224,8 @@ def test_solutions_run_offline_and_hold_what_they_claim(path, alone, monkeypatch
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nothing listens
     before = files_of(ROOT / "notebooks")
     sheet = nbformat.read(path, as_version=4)
-    NotebookClient(sheet, timeout=300, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    where = {"metadata": {"path": path.parent}}
+    NotebookClient(sheet, timeout=300, startup_timeout=300, kernel_name="python3", resources=where).execute()
     assert files_of(ROOT / "notebooks") == before
 
 
