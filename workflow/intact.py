@@ -11,12 +11,14 @@ from typing import Any
 from gcamccl_core.kept_files import DamagedFileError, digest_file, find_damage, read_sealed
 from gcamccl_core.provenance import code_of, fingerprint, what_changed
 from workflow.profile import Profile, made_from, notebook_names, write_if_changed
+from workflow.quoted_tables import hash_makers
 
 BASIS = ".made_from.json"  # in a book's source, what it was made from
 BOOK_BASIS = "made_from/book.json"  # of a run, what its book would be laid out from now
 BOOK_STAMP = "stamp.json"  # in the rendered book
 RENDERED = "made_from/rendered"  # of a run: as old as its book, which a rendering that fails leaves as it was
 FOLDERS = ("figures", "tables", "views")  # of a run, where chapters write what pages show and offer
+LAYOUT = ("assemble", "controlled", "page_stamps", "quoted_tables", "render")  # code that decides how pages look
 Seen = Mapping[Path, tuple[int, int]]
 
 
@@ -80,14 +82,17 @@ def listed_files(run_folder: Path, executed: list[Path]) -> set[Path]:
 
 
 def book_made_from(profile: Profile) -> dict[str, object]:
-    """Say what a book is made from: executed notebooks, pages, the numbers of long runs, and how it is laid out."""
+    """Say what a book is made from: executed notebooks, pages, numbers of long runs and what makes them, its layout."""
     executed = [profile.run_folder / "notebooks" / f"{name}.ipynb" for name in notebook_names()]
     pages = [path for path in Path("book").rglob("*") if path.is_file() and ".ipynb_checkpoints" not in path.parts]
-    layout = [Path(f"workflow/{name}.py") for name in ("assemble", "controlled", "render")]
+    layout = [
+        Path(f"workflow/{name}.py") for name in ("assemble", "controlled", "render", "page_stamps", "quoted_tables")
+    ]
     return {
         "notebooks": fingerprint({path.name: path.read_bytes() for path in executed if path.is_file()}),
         "pages": fingerprint({path.as_posix(): path.read_bytes() for path in pages}),
         "results": fingerprint({path.name: path.read_bytes() for path in Path("results").glob("*.json")}),
+        "makers": hash_makers(),
         "profile": fingerprint([profile.title, dict(profile.parameters), dict(profile.notebooks)]),
         "layout": fingerprint([code_of(path.read_text()) for path in layout]),
     }
