@@ -7,7 +7,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test setup check data notebooks results confirm sweep bench kills status clean
+.PHONY: help book test setup check data notebooks results confirm sweep bench kills compare crate status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
 # kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
@@ -66,6 +66,12 @@ bench: setup ## Time ours beside peers for the page on cost, half an hour on a q
 
 kills: setup ## Kill books, sweeps, trainings and downloads at random moments, and compare what the next run makes (minutes)
 	@python -m tests.kill_loop
+
+compare: setup ## Say what differs between two runs (A=demo B=mine: profiles, run folders or executed notebooks)
+	@python -m workflow.compare $(A) $(B)
+
+crate: setup ## Pack a run as a Research Object Crate to archive and cite (PROFILE=demo)
+	@python -m workflow.crate $(PROFILE)
 
 status: setup ## Say which notebooks, runs, cells of sweeps and tables are stale
 	@python -m workflow.status
