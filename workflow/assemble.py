@@ -23,6 +23,7 @@ from gcamccl_core.report.disclosure import DisclosureError
 from workflow.controlled import offered_files, refuse_to_disclose
 from workflow.execute import end_with_run
 from workflow.intact import BASIS, book_made_from, listed_files
+from workflow.left_out import left_out, stand_in
 from workflow.profile import Profile, declared, notebook_names, parameters_for, read_profile
 
 BOOK = Path("book")
@@ -148,6 +149,7 @@ def assemble(profile: Profile) -> Path:
         (source / "_static" / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, source / "_static" / path.parent.name)
     words = {
+        **stand_in(glued_numbers(left_out(executed)), source),
         **shared_parameters(profile),
         **figure_words(source / "figures"),
         **stored_numbers(),

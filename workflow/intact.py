@@ -18,7 +18,14 @@ BOOK_BASIS = "made_from/book.json"  # of a run, what its book would be laid out 
 BOOK_STAMP = "stamp.json"  # in the rendered book
 RENDERED = "made_from/rendered"  # of a run: as old as its book, which a rendering that fails leaves as it was
 FOLDERS = ("figures", "tables", "views")  # of a run, where chapters write what pages show and offer
-LAYOUT = ("assemble", "controlled", "page_stamps", "quoted_tables", "render")  # code that decides how pages look
+LAYOUT = (
+    "assemble",
+    "controlled",
+    "left_out",
+    "page_stamps",
+    "quoted_tables",
+    "render",
+)  # code that decides how pages look
 Seen = Mapping[Path, tuple[int, int]]
 
 

@@ -21,6 +21,7 @@ from gcamccl_core.provenance import fingerprint, hash_core, versions, what_chang
 from gcamccl_core.report.shown_tables import tables_in_html
 from workflow.assemble import BOOK, QUOTED, figure_words, glued_numbers
 from workflow.intact import fault_of, stamp_of
+from workflow.left_out import left_out
 from workflow.profile import Profile, declared, hash_notebook, made_from, notebook_names, parameters_for
 from workflow.quoted_tables import table_stamps, table_states, tables_of_names, tables_read_by
 
@@ -115,6 +116,7 @@ def _of_chapter(profile: Profile, name: str, executed: Path) -> Stamp:
         "versions": basis["versions"],
         "parameters": {**declared(name), **parameters_for(profile, name)},
         "changed_parameters": changed,
+        "executed": not left_out([executed]),
         "made_from": basis,
     }
 
@@ -272,7 +274,7 @@ def _foot(page: str, stamp: Mapping[str, Any]) -> str:
     """Write what stands at the foot of a page, for people; the link leads to all of it, for machines."""
     up = "../" * page.count("/")
     lines = [
-        f"Run {_code(stamp['profile'])}, {'executed' if 'made_from' in stamp else 'laid out'} "
+        f"Run {_code(stamp['profile'])}, {'executed' if stamp.get('executed') else 'laid out'} "
         f'<time datetime="{stamp["date"]}">{stamp["date"]}</time>',
         f"core {_codes(stamp['core'])}",
         f"data {_codes(stamp['data'])}" if stamp["data"] else "no data",
