@@ -18,7 +18,7 @@ from gcamccl_core.provenance import resolve
 from gcamccl_core.report.needed_views import say_missing
 from workflow.profile import NOTEBOOKS
 
-NEEDED = re.compile(r"""need_view\(data, ["'](\w+)["']\)""")
+NEEDED = re.compile(r"""need_view\(\w+, ["'](\w+)["']\)""")
 BOOK = Path("book")
 FIGURE = re.compile(r"\{\{ +figure_(\w+)_alt +\}\}")
 WORDS = "(not in this book)"
