@@ -7,7 +7,8 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help book test setup check data notebooks exercises results confirm sweep bench kills slides print launch status clean
+.PHONY: help book test setup check data notebooks exercises results confirm sweep bench kills compare crate slides \
+  print launch status clean
 
 # Training allocates and frees the same large arrays at every step. Left alone, glibc hands each of them back to the
 # kernel and asks for it again; told to keep memory, an epoch can be faster; how much differs
@@ -69,6 +70,12 @@ bench: setup ## Time ours beside peers for the page on cost, half an hour on a q
 
 kills: setup ## Kill books, sweeps, trainings and downloads at random moments, and compare what the next run makes (minutes)
 	@python -m tests.kill_loop
+
+compare: setup ## Say what differs between two runs (A=demo B=mine: profiles, run folders or executed notebooks)
+	@python -m workflow.compare $(A) $(B)
+
+crate: setup ## Pack a run as a Research Object Crate to archive and cite (PROFILE=demo)
+	@python -m workflow.crate $(PROFILE)
 
 slides: book ## Make slides of every chapter, to be shown without a network: runs/$(PROFILE)/slides/index.html
 	@python -m workflow.slides $(PROFILE)

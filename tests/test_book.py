@@ -281,6 +281,17 @@ def test_every_picture_says_what_it_shows(pages):
     assert silent == []
 
 
+def test_every_page_says_from_which_run_it_comes_and_links_to_its_stamp(html, pages):
+    written = {path for path in pages if path.stem not in ("genindex", "search")}
+    assert written
+    for path in written:
+        assert path.read_text().count('class="page-stamp"') == 1, path
+        stamps = [address for address in pages[path].links if "_static/stamps/" in address]
+        assert [json.loads((path.parent / each).read_text())["page"] for each in stamps] == [
+            path.relative_to(html.resolve()).with_suffix("").as_posix()
+        ]
+
+
 def test_search_works_from_files_beside_the_pages(html):
     index = (html / "searchindex.js").read_text()
     assert json.loads(index[len("Search.setIndex(") : -1])["docnames"]

@@ -194,7 +194,7 @@ def test_the_code_for_ones_own_cohort_runs(tmp_path, monkeypatch):
     import numpy as np
     import pandas as pd
 
-    code = example_of("assemble_cohort(")
+    code = example_of('read_csv("connectivity.csv"')
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     ids = [f"{n:03d}" for n in range(80)]
@@ -217,3 +217,31 @@ def test_the_code_for_ones_own_cohort_runs(tmp_path, monkeypatch):
     namespace = {}
     exec(compile(example_of("confirm_biomarkers("), "rerun.md", "exec"), namespace)
     assert namespace["score"] == {"fc": "fused", "morphometry": "others"}
+
+
+def test_two_tables_become_a_cohort_with_the_code_on_the_page(tmp_path, monkeypatch):
+    import numpy as np
+    import pandas as pd
+
+    from gcamccl_core.data.cohort import CohortError, load_cohort, view_names
+
+    code = compile(example_of('f"{name}.csv"'), "rerun.md", "exec")
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    ids = pd.Index([f"{n:03d}" for n in range(60)], name="subject")
+    tables = {}
+    for name, width in (("first", 9), ("second", 4)):
+        tables[name] = pd.DataFrame(rng.normal(size=(60, width)), ids, [f"{name}{n}" for n in range(width)])
+        tables[name].sample(frac=1, random_state=width).to_csv(f"{name}.csv")
+    people = pd.DataFrame({"score": rng.normal(size=60)}, ids)
+    people.to_csv("people.csv")
+    exec(code, {})
+    cohort = load_cohort("my_cohort.nc")
+    assert view_names(cohort) == ["first", "second"]
+    person = cohort.sel(subject="007")
+    assert float(person["first"].sel(first_feature="first3")) == pytest.approx(tables["first"].loc["007", "first3"])
+    assert int((cohort["label"] == 1).sum()) == 30
+    assert int(cohort["label"].sel(subject=people["score"].idxmax())) == 1
+    tables["second"].drop("007").to_csv("second.csv")
+    with pytest.raises(CohortError, match="007"):
+        exec(code, {})

@@ -25,6 +25,7 @@ from workflow.execute import end_with_run
 from workflow.exercise_form import ExerciseError
 from workflow.exercises import lay_out_exercises
 from workflow.intact import BASIS, CACHES, book_made_from, listed_files
+from workflow.left_out import left_out, stand_in
 from workflow.profile import Profile, declared, notebook_names, parameters_for, read_profile
 
 BOOK = Path("book")
@@ -151,6 +152,7 @@ def assemble(profile: Profile) -> Path:
         (source / "_static" / path.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(path, source / "_static" / path.parent.name)
     words = {
+        **stand_in(glued_numbers(left_out(executed)), source),
         **shared_parameters(profile),
         **figure_words(source / "figures"),
         **stored_numbers(),

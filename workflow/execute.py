@@ -6,8 +6,10 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
@@ -19,7 +21,8 @@ from gcamccl_core.lifelines import end_with_parent
 from gcamccl_core.locks import InUseError, hold_lock
 from workflow.guard import PATIENCE, RUNNER
 from workflow.intact import look, made_since
-from workflow.profile import read_chapter
+from workflow.left_out import why_left_out, write_left_out
+from workflow.profile import declared_in, read_chapter
 
 # a dependency asks for widgets; we do without them, since they would load from the network
 NO_WIDGETS = "ignore:IProgress not found"
@@ -53,20 +56,36 @@ def main(notebook: Path, output: Path, made_from: Path) -> int:
     return 1
 
 
-def execute(notebook: Path, partial: Path, output: Path, basis: dict[str, object]) -> int:
+def execute(notebook: Path, partial: Path, output: Path, basis: dict[str, Any]) -> int:
     """Execute into ``partial``, then move it to ``output``."""
     print(f"{notebook} {basis['parameters'] or 'with its own defaults'}", file=sys.stderr, flush=True)
     os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [os.environ.get("PYTHONWARNINGS"), NO_WIDGETS]))
     logging.getLogger("papermill").setLevel(logging.WARNING)
     run_folder, stamp = output.parent.parent, output.with_suffix(".stamp.json")
     before = look(run_folder)
+    reason = why_left_out(notebook, {**declared_in(notebook), **basis["parameters"]})
+    if reason:
+        print(f"{notebook} is left out: it {reason}", file=sys.stderr, flush=True)
+        write_left_out(notebook, partial, basis["parameters"], reason)
+    elif not run(notebook, partial, basis["parameters"]):
+        return 1
+    output.parent.mkdir(parents=True, exist_ok=True)
+    stamp.unlink(missing_ok=True)
+    partial.replace(output)
+    files = {output.relative_to(run_folder).as_posix(): digest_file(output), **made_since(run_folder, before)}
+    write_sealed(stamp, {**basis, "date": datetime.now(UTC).isoformat(timespec="seconds"), "files": files})
+    return 0
+
+
+def run(notebook: Path, partial: Path, parameters: Mapping[str, object]) -> bool:
+    """Run a notebook with papermill; if a cell fails, say which and why, and give False."""
     chapter = partial.with_name(f".{notebook.stem}.chapter.ipynb")
     nbformat.write(read_chapter(notebook), chapter)
     try:
         papermill.execute_notebook(
             chapter,
             partial,
-            basis["parameters"],
+            parameters,
             cwd=notebook.parent,
             stderr_file=sys.stderr,
             extra_arguments=KERNEL,
@@ -75,15 +94,10 @@ def execute(notebook: Path, partial: Path, output: Path, basis: dict[str, object
         print(f"\n{notebook}, cell [{fault.exec_count}] failed:\n", file=sys.stderr)
         print("\n".join(f"    {line}" for line in fault.source.splitlines()), file=sys.stderr)
         print(f"\n{fault.ename}: {fault.evalue}\nThe notebook up to there: {partial}", file=sys.stderr)
-        return 1
+        return False
     finally:
         chapter.unlink(missing_ok=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    stamp.unlink(missing_ok=True)
-    partial.replace(output)
-    files = {output.relative_to(run_folder).as_posix(): digest_file(output), **made_since(run_folder, before)}
-    write_sealed(stamp, {**basis, "date": datetime.now(UTC).isoformat(timespec="seconds"), "files": files})
-    return 0
+    return True
 
 
 def end_with_run() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from gcamccl_core.kept_files import DamagedFileError, digest_file, find_damage, read_sealed
 from gcamccl_core.provenance import code_of, fingerprint, what_changed
 from workflow.profile import SOLUTIONS, Profile, made_from, notebook_names, write_if_changed
+from workflow.quoted_tables import hash_makers
 
 CORE = Path("gcamccl_core")  # pages show its docstrings
 CACHES = {".ipynb_checkpoints", "__pycache__"}  # below book/, and no part of it
@@ -19,6 +20,14 @@ BOOK_BASIS = "made_from/book.json"  # of a run, what its book would be laid out 
 BOOK_STAMP = "stamp.json"  # in the rendered book
 RENDERED = "made_from/rendered"  # of a run: as old as its book, which a rendering that fails leaves as it was
 FOLDERS = ("figures", "tables", "views")  # of a run, where chapters write what pages show and offer
+LAYOUT = (
+    "assemble",
+    "controlled",
+    "left_out",
+    "page_stamps",
+    "quoted_tables",
+    "render",
+)  # code that decides how pages look
 Seen = Mapping[Path, tuple[int, int]]
 
 
@@ -82,10 +91,10 @@ def listed_files(run_folder: Path, executed: list[Path]) -> set[Path]:
 
 
 def book_made_from(profile: Profile) -> dict[str, object]:
-    """Say what a book is made from: notebooks, exercises, pages, docstrings, numbers of long runs, and the layout."""
+    """Say what a book is made from: notebooks, exercises, pages, docstrings, numbers, what makes them, the layout."""
     executed = [profile.run_folder / "notebooks" / f"{name}.ipynb" for name in notebook_names()]
     pages = [path for path in Path("book").rglob("*") if path.is_file() and not CACHES & set(path.parts)]
-    scripts = ("assemble", "controlled", "exercise_form", "exercises", "render")
+    scripts = ("assemble", "controlled", "exercise_form", "exercises", "page_stamps", "quoted_tables", "render")
     layout = [Path(f"workflow/{name}.py") for name in scripts]
     return {
         "notebooks": fingerprint({path.name: path.read_bytes() for path in executed if path.is_file()}),
@@ -93,6 +102,7 @@ def book_made_from(profile: Profile) -> dict[str, object]:
         "pages": fingerprint({path.as_posix(): path.read_bytes() for path in pages}),
         "docstrings": fingerprint({path.as_posix(): path.read_bytes() for path in CORE.rglob("*.py")}),
         "results": fingerprint({path.name: path.read_bytes() for path in Path("results").glob("*.json")}),
+        "makers": hash_makers(),
         "profile": fingerprint([profile.title, dict(profile.parameters), dict(profile.notebooks)]),
         "layout": fingerprint([code_of(path.read_text()) for path in layout]),
     }

@@ -13,6 +13,7 @@ from gcamccl_core.lifelines import end_with_parent
 from gcamccl_core.provenance import stamp
 from workflow.execute import end_with_run
 from workflow.intact import BASIS, BOOK_STAMP, RENDERED
+from workflow.page_stamps import StampError, stamp_pages
 from workflow.profile import Profile, read_profile
 
 LOUD = ["-W", "--keep-going", "--nitpick", "--all", "-q"]  # a broken reference or a missing picture is an error
@@ -29,6 +30,7 @@ def render(profile: Profile) -> int:
     if done.returncode:
         return done.returncode
     fresh = rendering / "_build" / "html"
+    stamp_pages(profile, fresh)
     parameters: Mapping[str, object] = {"profile": profile.name, **profile.parameters, "notebooks": profile.notebooks}
     write_sealed(fresh / BOOK_STAMP, {**stamp(parameters), **basis, "files": digest_folder(fresh)})
     former = run / ".html.partial"
@@ -47,6 +49,9 @@ def main(name: str) -> int:
     profile = read_profile(name)
     try:
         return render(profile)
+    except StampError as fault:
+        print(fault, file=sys.stderr)
+        return 1
     except OSError as fault:
         said = fault if isinstance(fault, StorageError) else explain(fault, profile.run_folder / "html")
         if said is None:

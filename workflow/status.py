@@ -14,6 +14,7 @@ from workflow.exercise_form import ExerciseError
 from workflow.exercises import sheets, state_of
 from workflow.intact import book_changes, fault_of, stamp_of
 from workflow.leftovers import at_work, leftovers, orphans, trainings
+from workflow.page_stamps import page_states
 from workflow.profile import (
     EXERCISES,
     NOTEBOOKS,
@@ -36,8 +37,8 @@ def status() -> list[tuple[str, str]]:
     -------
     list of (path, state)
         Stored notebooks and exercises, then of every profile that has a run: who is at work there, executed notebooks,
-        the book, the sweep's cells and table, trainings, leftovers. Then the tables of long runs, of benchmarks and of
-        kills.
+        the book and its stale pages, the sweep's cells and table, trainings, leftovers. Then the tables of long runs, of
+        benchmarks and of kills.
     """
     rows = [(str(NOTEBOOKS / f"{name}.ipynb"), stored_state(name)) for name in notebook_names()]
     rows += [(str(EXERCISES / path.name), exercises_state(path)) for path in sheets()]
@@ -46,7 +47,7 @@ def status() -> list[tuple[str, str]]:
         rows += at_work(run_folder)
         if (run_folder / "made_from").is_dir():  # or nobody asked for its book
             rows += [executed_state(profile, name) for name in notebook_names()]
-            rows += [book_state(profile), *orphans(run_folder)]
+            rows += [book_state(profile), *page_states(read_profile(profile)), *orphans(run_folder)]
         if (RUNS / profile / "sweep").is_dir():
             rows += sweep_rows(profile)
         rows += [*trainings(run_folder), *leftovers(run_folder)]
