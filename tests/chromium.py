@@ -20,7 +20,7 @@ HOW = "install one, on Debian and Ubuntu with `apt install chromium`"
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 LOCAL = ("file:", "data:", "blob:", "about:")
 AT_ONCE = 3
-PATIENCE = 240_000  # milliseconds: how long a page may take where other work fills the machine; no measure of speed
+PATIENCE = 180_000  # milliseconds: how long a page may take where other work fills the machine; no measure of speed
 GRAVE = ("serious", "critical")
 
 
@@ -119,7 +119,7 @@ class Visit:
 
     def _note(self, request: Request) -> None:
         self.requests.append(request.url)
-        shared = "/_static/" in request.url and request.resource_type not in ("image", "media", "fetch", "xhr")
+        shared = "/_static/" in request.url and request.resource_type in ("script", "stylesheet", "font")
         in_frame = request.frame.parent_frame is not None
         if request.url.startswith("file:") and (in_frame or not shared):
             self.own.add(urlsplit(request.url).path)
@@ -207,15 +207,15 @@ FACTS = """() => {
   const shown = [...document.querySelectorAll("h1")].filter(head => head.checkVisibility());
   const frames = [...document.querySelectorAll("iframe")];
   const empty = [...document.querySelectorAll("a[href], button")].filter(
-    each => each.checkVisibility() && !(each.innerText + (each.getAttribute("aria-label") || "") + (each.title || "")
+    each => each.checkVisibility() && !(each.textContent + (each.getAttribute("aria-label") || "") + (each.title || "")
       + [...each.querySelectorAll("img")].map(image => image.alt).join("")).trim());
   const ids = [...document.querySelectorAll("[id]")].map(each => each.id);
   return {
     lang: document.documentElement.lang, title: document.title, h1: shown.map(head => head.innerText),
     description: document.querySelector("meta[name=description]")?.content || "",
     landmarks: ["main", "nav", "footer"].filter(name => document.querySelector(name)),
-    searches: document.querySelectorAll("main form.bd-search, main .search-button, .bd-sidebar-primary form.bd-search, "
-      + ".bd-sidebar-primary .search-button__button").length,
+    searches: [...document.querySelectorAll(".search-button__button, form.bd-search")]
+      .filter(each => each.checkVisibility()).length,
     icon: !!document.querySelector("link[rel~=icon]"), themed: !!document.querySelector(".theme-switch-button"),
     unnamed: frames.filter(frame => !frame.title).map(frame => frame.src), empty: empty.map(each => each.outerHTML),
     twice: ids.filter((id, place) => ids.indexOf(id) !== place),
@@ -227,7 +227,8 @@ STICKING_OUT = """() => {
   const width = document.documentElement.clientWidth;
   const found = [];
   if (document.documentElement.scrollWidth > width) found.push(`document ${document.documentElement.scrollWidth} px`);
-  for (const each of document.querySelectorAll("main *")) {
+  const text = document.querySelector(".bd-article-container") || document.body;  // not what waits beside the screen
+  for (const each of text.querySelectorAll("*")) {
     const box = each.getBoundingClientRect();
     if (box.right <= width + 1 || !box.width || !each.checkVisibility()) continue;
     let around = each.parentElement;

@@ -182,8 +182,8 @@ def test_search_finds_the_words(html, chromium, size):
         results = page.locator("#search-results ul.search li a")
         await results.first.wait_for()
         await page.wait_for_function(
-            "document.querySelector('#search-results .search-summary')?.innerText.match(/\\\\d/)"
-        )
+            "document.querySelector('#search-results .search-summary').innerText"
+        )  # all of them
         found = await results.evaluate_all("links => links.map(link => decodeURI(new URL(link.href).pathname))")
         await results.first.click()
         await page.wait_for_load_state()

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the extension runs inside Sphinx, which the core itself doe
 LONGEST = 160  # letters that a search engine shows
 UNUSED = "thebe"  # runs cells on a server that it fetches from a network; declared twice, its settings are an error
 
+WRONG_ROLES = (' role="list"', ' role="doc-biblioentry"')  # of docutils' citations: screen readers find no item in the list
+
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx, after all that adds scripts to a page."""
@@ -50,6 +52,8 @@ def describe(paragraphs: list[str]) -> str:
 
 
 def _complete_head(app: Sphinx, page: str, template: str, context: dict[str, Any], tree: document | None) -> None:
+    for role in WRONG_ROLES:
+        context["body"] = context.get("body", "").replace(role, "")
     context["script_files"] = [script for script in context["script_files"] if not _is_unused(script)]
     known = context.get("metatags", "")
     if tree is None or 'name="description"' in known:
