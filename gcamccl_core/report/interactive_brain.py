@@ -42,7 +42,7 @@ from gcamccl_core.report.style import GREY, INK
 # nothing is loaded from anywhere, whatever a script asks for; plotly compiles its shaders' bindings with eval
 _POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
 _STYLE = f"""
-html {{overflow-x: hidden; overflow-y: scroll}}
+html {{overflow-x: hidden; overflow-y: scroll; background: white; color-scheme: light}}
 body {{font-family: sans-serif; color: {INK}; margin: 8px}}
 h1 {{font-size: 1.1rem; margin: 0 0 4px}}
 p {{font-size: 0.85rem; margin: 4px 0}}
@@ -238,7 +238,7 @@ def _finish_page(page: str, more: dict[str, object], title: str, alt: str, legen
     spoken = html.escape(alt)
     for old, new in {
         '<div id="connectome-plot"></div>': f"<h1>{said}</h1>{legend}<noscript><p>{spoken}</p></noscript>"
-        f'<div id="connectome-plot" role="img" aria-label="{spoken}"></div>',
+        f'<div id="connectome-plot" role="group" aria-label="{spoken}"></div>',
         '<select id="select-view">': '<select id="select-view" aria-label="Side the brain is seen from">',
         '<option value="top">': '<option value="top" selected>',
         '<input id="opacity-range"': '<input id="opacity-range" aria-label="Opacity of the brain"',

@@ -14,8 +14,7 @@ if TYPE_CHECKING:  # the extension runs inside Sphinx, which the core itself doe
 
 LONGEST = 160  # letters that a search engine shows
 UNUSED = "thebe"  # runs cells on a server that it fetches from a network; declared twice, its settings are an error
-
-WRONG_ROLES = (' role="list"', ' role="doc-biblioentry"')  # of docutils' citations: screen readers find no item in the list
+WRONG_ROLES = (' role="list"', ' role="doc-biblioentry"')  # of docutils' citations, a list in which is no item
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -39,11 +38,11 @@ def describe(paragraphs: list[str]) -> str:
 
     Examples
     --------
-    >>> describe(["Contents", "Two views of the same people:  connections, and genotypes."])
+    >>> describe(["Contents", "Question. Two views of the same people:  connections, and genotypes."])
     'Two views of the same people: connections, and genotypes.'
     """
     for paragraph in paragraphs:
-        text = " ".join(paragraph.split())
+        text = " ".join(paragraph.split()).removeprefix("Question. ")  # with which chapters open
         if len(text) > LONGEST:
             return f"{text[: LONGEST - 1].rsplit(' ', 1)[0].rstrip(',;:')}…"
         if len(text) > 30:
@@ -58,9 +57,8 @@ def _complete_head(app: Sphinx, page: str, template: str, context: dict[str, Any
     known = context.get("metatags", "")
     if tree is None or 'name="description"' in known:
         return
-    from docutils import nodes
-
-    plain = [each for each in tree.findall(nodes.paragraph) if not any(True for _ in each.findall(nodes.math))]
+    found = tree.findall(lambda node: node.tagname == "paragraph")
+    plain = [each for each in found if not any(True for _ in each.findall(lambda node: node.tagname == "math"))]
     words = describe([paragraph.astext() for paragraph in plain])
     if words:
         context["metatags"] = f'{known}\n    <meta name="description" content="{html.escape(words)}" />'
