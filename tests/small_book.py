@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -75,6 +76,17 @@ def notebook(title: str, *sources: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
 
 
+def write_book(folder: Path, pages: Mapping[str, str]) -> None:
+    """Write pages beside the real settings, styles and scripts of the book."""
+    for name in ("_static", "_extensions"):
+        shutil.copytree(ROOT / "book" / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("_config.yml", "references.bib"):
+        shutil.copy(ROOT / "book" / name, folder)
+    for name, text in pages.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
 def run(project: Path, target: str, profile: str = "demo") -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "workflow.run", target, profile]
     return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300, env=environment())
@@ -89,13 +101,9 @@ def write_project(folder: Path) -> Path:
     """Set up a project of two small notebooks with the real workflow and the real settings of the book."""
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name)
-    for name in ("book", "notebooks", "profiles"):
+    for name in ("notebooks", "profiles"):
         (folder / name).mkdir()
-    shutil.copytree(ROOT / "book" / "_extensions", folder / "book" / "_extensions")
-    for name in ("_config.yml", "references.bib"):
-        shutil.copy(ROOT / "book" / name, folder / "book")
-    for name, text in PAGES.items():
-        (folder / "book" / name).write_text(text)
+    write_book(folder / "book", PAGES)
     (folder / "profiles" / "demo.yaml").write_text("title: Small\nparameters: {seed: 0}\nnotebooks: {}\n")
     nbformat.write(notebook("First", "seed: int = 0  # which", "seed"), folder / "notebooks" / "01_first.ipynb")
     nbformat.write(notebook("Second", "seed: int = 0", DRAW), folder / "notebooks" / "02_second.ipynb")

@@ -37,8 +37,8 @@ def status() -> list[tuple[str, str]]:
     -------
     list of (path, state)
         Stored notebooks and exercises, then of every profile that has a run: who is at work there, executed notebooks,
-        the book and its stale pages, the sweep's cells and table, trainings, leftovers. Then the tables of long runs, of
-        benchmarks and of kills.
+        the book and its stale pages, the sweep's cells and table, trainings, leftovers. Then the tables of long
+        runs, of benchmarks and of kills.
     """
     rows = [(str(NOTEBOOKS / f"{name}.ipynb"), stored_state(name)) for name in notebook_names()]
     rows += [(str(EXERCISES / path.name), exercises_state(path)) for path in sheets()]

@@ -1,0 +1,6 @@
+// What the theme leaves undone for readers without a mouse.
+document.addEventListener("click", (event) => {
+  // The theme lets go of its button; pressed by key (no clicks are counted then), it keeps the focus.
+  const button = event.target.closest(".theme-switch-button");
+  if (button && event.detail === 0) setTimeout(() => button.focus());
+});
