@@ -3,8 +3,7 @@
 import shutil
 
 import pytest
-
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from chromium import HOW, NAMES
 
 
 def start_browser(playwright):
@@ -15,4 +14,4 @@ def start_browser(playwright):
     try:
         return playwright.chromium.launch(executable_path=installed, args=["--no-sandbox"])
     except Error:
-        pytest.skip("no Chromium here; `playwright install chromium` brings one")
+        pytest.skip(f"no Chromium here: {HOW}")
