@@ -121,7 +121,7 @@ def test_help_lists_every_command():
     if not shutil.which("make"):
         pytest.skip("make is not installed")
     makefile = (ROOT / "Makefile").read_text()
-    commands = set(re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[1].split())
+    commands = {name for line in re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE) for name in line.split()}
     helped = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
