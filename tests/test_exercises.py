@@ -222,10 +222,11 @@ def test_solutions_run_offline_and_hold_what_they_claim(path, alone, monkeypatch
     """From a clean kernel in their own folder; nothing is written there, and no address can be reached."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # beside other work two threads wait for one another
     before = files_of(ROOT / "notebooks")
     sheet = nbformat.read(path, as_version=4)
     where = {"metadata": {"path": path.parent}}
-    NotebookClient(sheet, timeout=300, startup_timeout=300, kernel_name="python3", resources=where).execute()
+    NotebookClient(sheet, timeout=600, startup_timeout=300, kernel_name="python3", resources=where).execute()
     assert files_of(ROOT / "notebooks") == before
 
 
