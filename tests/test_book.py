@@ -64,9 +64,10 @@ def test_exercises_have_a_page_with_folded_answers_that_offers_them_without(proj
     monkeypatch.chdir(project)
     sheet = project / "notebooks" / "solutions" / "02_second.ipynb"
     text = sheet.read_text()
-    assert book_changes(read_profile("demo")) == []
+    before = book_changes(read_profile("demo"))  # other tests may have changed a chapter
+    assert "exercises" not in before
     sheet.write_text(text.replace("It is four", "That is four"))
-    assert book_changes(read_profile("demo")) == ["exercises"]
+    assert sorted(book_changes(read_profile("demo"))) == sorted([*before, "exercises"])
     sheet.write_text(text)
 
 
