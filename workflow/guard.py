@@ -76,8 +76,7 @@ def run_to_the_end(command: Sequence[str], number: int = signal.SIGKILL) -> int:
     """
     if sys.platform == "linux":  # whoever loses its parent becomes a child of this process
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    follow = partial(end_with_parent, signal.SIGKILL, os.getpid())
-    process = subprocess.Popen(command, preexec_fn=follow)
+    process = subprocess.Popen(command, preexec_fn=partial(_follow, os.getpid(), number))
     asked_to_end = [signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup; else the terminal has gone
         asked_to_end.append(signal.SIGHUP)
@@ -92,6 +91,16 @@ def run_to_the_end(command: Sequence[str], number: int = signal.SIGKILL) -> int:
         end_children()
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def _follow(parent: int, number: int) -> None:
+    """In the program that is about to start: end with its parent, and hear the signal that asks it to.
+
+    What a script starts in the background ignores SIGINT, and so would all that it starts.
+    """
+    end_with_parent(signal.SIGKILL, parent)
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def end_children(seconds: float = PATIENCE) -> None:
