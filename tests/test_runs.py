@@ -162,9 +162,12 @@ def test_whichever_process_is_killed_none_is_left_and_the_next_run_goes_on(proje
         time.sleep(0.05)
     assert not list((project / "runs/demo/notebooks").glob("03*"))
     lock = project / "runs/demo/.lock"
-    assert holder(lock) is None
+    locks = [lock, project / "runs/demo/unfinished/.03_third.lock"]
+    while any(held := [holder(each) for each in locks]):  # a process loses its name a moment before its locks
+        assert time.monotonic() < end, held
+        time.sleep(0.05)
     with hold_lock(lock, "runs/demo", "make book"):  # the next run would start at once
-        assert holder(project / "runs/demo/unfinished/.03_third.lock") is None
+        assert holder(locks[1]) is None
 
 
 def test_what_a_killed_run_left_half_written_is_removed_and_said(project, capsys, monkeypatch):
