@@ -27,23 +27,23 @@ PAGES = {
 }
 
 
-def execute(project, name):
+def execute(project, name, name_of_number="best"):
     """Lay down an executed notebook with its stamp, as the workflow does, without a kernel."""
     executed = project / "runs/demo/notebooks" / f"{name}.ipynb"
     executed.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(executed_copy(project / "notebooks" / f"{name}.ipynb"), executed)
+    nbformat.write(executed_copy(project / "notebooks" / f"{name}.ipynb", name_of_number), executed)
     files = {f"notebooks/{name}.ipynb": digest_file(executed)}
     basis = made_from(read_profile("demo"), name)
     write_sealed(executed.with_suffix(".stamp.json"), {**basis, "date": "2026-11-27T10:00:00+00:00", "files": files})
 
 
-def executed_copy(path):
+def executed_copy(path, name):
     """Give the cells what they glue and what they show: a number, and the chapter's own stamp."""
     made = nbformat.read(path, as_version=4)
     for cell in made.cells:
         if "glue(" in cell.source:
             record = {"application/papermill.record/text/plain": "'0.5'"}
-            glued = nbformat.v4.new_output("display_data", record, metadata={"scrapbook": {"name": "best"}})
+            glued = nbformat.v4.new_output("display_data", record, metadata={"scrapbook": {"name": name}})
             cell.outputs = [glued]
         if "stamp_table(" in cell.source:
             rows = "<table><tr><th></th><th>this run</th></tr><tr><th>data</th><td>e2d5</td></tr></table>"
@@ -149,6 +149,18 @@ def test_a_stale_table_is_said_on_the_pages_that_quote_or_read_it_and_on_no_othe
     script = project / "workflow/tables/abide_ridge.py"
     script.write_text(script.read_text() + "\nCHANGED = 1\n")
     assert hash_makers() != before, "so that the book is laid out again"
+
+
+def test_a_number_that_a_chapter_computes_of_a_table_makes_the_page_that_quotes_it_stale(project):
+    path = project / "notebooks/03_third.ipynb"
+    chapter = nbformat.read(path, as_version=4)
+    chapter.cells.append(nbformat.v4.new_code_cell('glue("abide_ridge_best", "0.5")'))
+    nbformat.write(chapter, path)
+    execute(project, "03_third", name_of_number="abide_ridge_best")
+    (project / "book/notation.md").write_text("# Notation\n\nThe best is {{ abide_ridge_best }}.\n")
+    assert stale(render(project)) == set()
+    store_table(project, script="another")
+    assert stale(render(project)) == {"claims", "notation", "notebooks/03_third"}
 
 
 def test_an_edited_table_and_one_that_nothing_makes_are_stale(project):

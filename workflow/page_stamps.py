@@ -85,6 +85,7 @@ def describe_pages(profile: Profile, html: Path, date: str) -> dict[str, Stamp]:
     executed = {name: profile.run_folder / "notebooks" / f"{name}.ipynb" for name in chapters.values()}
     made_by = {number: name for name in executed for number in _names_made(profile, executed[name])}
     own = {name: _of_chapter(profile, name, executed[name]) for name in executed}
+    opened = {name: tables_read_by(executed[name], own[name]["parameters"], stamps) for name in executed}
     found = {}
     for path in sorted(html.rglob("*.html")):
         page = path.relative_to(html).with_suffix("").as_posix()
@@ -93,11 +94,11 @@ def describe_pages(profile: Profile, html: Path, date: str) -> dict[str, Stamp]:
             continue
         name = chapters.get(page)
         quoted = set(QUOTED.findall(_prose(source)))
-        read = tables_of_names(quoted, stamps)
-        if name:
-            read = sorted({*read, *tables_read_by(source, own[name]["parameters"], stamps)})
+        read = {*tables_of_names(quoted, stamps), *opened.get(str(name), [])}
+        for number in quoted & set(made_by):  # a chapter names what it computes of a table after it
+            read |= {table for table in opened[made_by[number]] if number.startswith(f"{table}_")}
         others = sorted({made_by[number] for number in quoted if number in made_by} - {name})
-        tables = {table: {key: stamps[table].get(key) for key in ("core", "data", "date")} for table in read}
+        tables = {table: {key: stamps[table].get(key) for key in ("core", "data", "date")} for table in sorted(read)}
         about = {"page": page, "profile": profile.name, "chapters": others, "tables": tables}
         about["source"] = _hash_source(source)
         found[page] = {**(own[name] if name else _of_prose(others, own, tables, date)), **about}
