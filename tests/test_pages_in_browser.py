@@ -12,7 +12,6 @@ from small_book import ROOT
 from small_pages import render_small_pages
 
 LIGHT = 3_000_000  # bytes
-HEAVIER = {"notebooks/05_regions.html": 4_000_000}  # two brains to turn and the sliders, in frames that load when seen
 WORDS = "agreement term"
 BOOKS = sorted(path.parent.name for path in ROOT.glob("runs/*/html"))
 
@@ -72,8 +71,7 @@ def test_every_picture_and_frame_is_there(visits):
 
 def test_pages_are_light(visits):
     assert all(seen.weight >= seen.path.stat().st_size for seen in visits.values())
-    heavy = faults(visits, lambda seen: seen.weight if seen.weight > LIGHT else 0)
-    assert {page: weight for page, weight in heavy.items() if weight > HEAVIER.get(page, LIGHT)} == {}
+    assert faults(visits, lambda seen: seen.weight if seen.weight > LIGHT else 0) == {}
 
 
 def test_nothing_sticks_out_on_a_phone(visits):

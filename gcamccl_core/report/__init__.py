@@ -8,7 +8,7 @@
 - ``learning_figures``: training curves, and classification beside others and Table III
 - ``map_figures``: Figures 2 to 4, maps of sample subjects and of a class, and their histogram
 - ``circle``, ``brain``: Figures 5 and 6, selected connections on a circle and on the glass brain
-- ``interactive_brain``: Figure 6 to turn, a page that needs no network
+- ``interactive_brain``, ``brain_page``: Figure 6 to turn, a page that needs no network
 - ``snp_figures``, ``pathway_figures``: maps along the SNPs, enriched gene sets
 - ``published_pathway_figures``: the paper's own enriched gene sets, tested anew
 - ``evidence_figures``, ``result_figure``: the scorecard, and the title page's figure

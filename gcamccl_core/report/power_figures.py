@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from gcamccl_core.model.smallest_effects import smallest_auc, smallest_difference
@@ -15,7 +17,8 @@ from gcamccl_core.report.labels import join_words
 from gcamccl_core.report.style import GREY, INK, SMALL, house_style, new_figure
 
 COLORS, MARKERS = ("#56B4E9", "#0072B2", "#D55E00"), ("o", "s", "^")  # of weak, middle and strong effects
-DASHES = {"gCAM-CCL, recommended": "-", "linear SVM": "--", "gCAM-CCL": ":", "t-test": "-"}
+Dash = Literal["-", "--", ":"]
+DASHES: dict[str, Dash] = {"gCAM-CCL, recommended": "-", "linear SVM": "--", "gCAM-CCL": ":", "t-test": "-"}
 MEASURES = {
     "auc": "area under the ROC curve\n(other people)",
     "power": "chance that 15 % held out\nshow that it is above 0.5",
@@ -47,12 +50,12 @@ def plot_growing_study(table: pd.DataFrame) -> Figure:
     figure = new_figure(3.3)
     axes = figure.subplots(1, 3)
     for ax, (measure, label) in zip(axes, MEASURES.items(), strict=True):
-        for (loading, name), color, marker in zip(strengths.items(), COLORS, MARKERS, strict=False):
+        for loading, color, marker in zip(strengths, COLORS, MARKERS, strict=False):
             shown = table[(table["loading"] == loading) & table[measure].notna()]
             for method, part in shown.groupby("method"):
                 values = part.groupby("n_subjects")[measure].agg(["mean", "min", "max"])
                 line = DASHES[str(method)]
-                ax.plot(values.index, values["mean"], line, color=color, marker=marker, markersize=3.5, label=name)
+                ax.plot(values.index, values["mean"], line, color=color, marker=marker, markersize=3.5)
                 if line == "-":
                     ax.fill_between(values.index, values["min"], values["max"], color=color, alpha=0.12, linewidth=0)
         _number_people(ax, sorted(table["n_subjects"].unique()))
@@ -62,14 +65,11 @@ def plot_growing_study(table: pd.DataFrame) -> Figure:
     axes[1].axhline(0.8, color=GREY, linewidth=0.7, linestyle="--")
     axes[1].set_ylim(-0.03, 1.03)
     axes[2].set_ylim(-0.03, 1.03)
-    for color, marker, name in zip(COLORS, MARKERS, strengths.values(), strict=False):
-        axes[2].plot([], [], color=color, marker=marker, markersize=3.5, label=name)
-    found = {line.get_label(): line for line in axes[2].lines}
-    axes[2].legend(found.values(), found.keys(), title="mean d of planted connections", title_fontsize=SMALL)
+    looks = zip(COLORS, MARKERS, strengths.values(), strict=False)
+    handles = [Line2D([], [], color=color, marker=marker, markersize=3.5, label=name) for color, marker, name in looks]
     present = [method for method in DASHES if method in set(table["method"]) and method != "t-test"]
-    for method in present:
-        axes[0].plot([], [], DASHES[method], color=INK, linewidth=1, label=method)
-    axes[0].legend(handles=axes[0].lines[-len(present) :], loc="upper left", fontsize=SMALL)
+    handles += [Line2D([], [], linestyle=DASHES[method], color=INK, linewidth=1, label=method) for method in present]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=SMALL)
     return figure
 
 
