@@ -105,7 +105,7 @@ def lay_out_exercises(source: Path, contents: Path) -> None:
     if lacking := sorted(listed - pages):
         raise ExerciseError(f"{contents} lists {', '.join(lacking)}: write its solutions (.ipynb) or take it out")
     if unlisted := sorted(pages - listed):
-        raise ExerciseError(f"{contents} does not list {', '.join(unlisted)}: add it to the part 'Exercises'")
+        raise ExerciseError(f"{contents} does not list {', '.join(unlisted)}: add it below 'exercises'")
     for path in sheets():
         sheet = read_sheet(path)
         for place, notebook in ((SOLUTIONS, exercise_page(sheet)), (EXERCISES, exercise_notebook(sheet))):
