@@ -2,6 +2,7 @@
 
 import json
 import os
+from html import escape
 
 import nbformat
 import pytest
@@ -137,11 +138,11 @@ def test_a_stale_table_is_said_on_the_pages_that_quote_or_read_it_and_on_no_othe
     rows = dict(page_states(read_profile("demo")))
     pages = {"claims", "notebooks/03_third"}
     assert set(rows) == {f"runs/demo/html/{name}.html" for name in pages}
-    said = "it quotes stale tables: abide_ridge (script, core)"
+    said = "it quotes stale tables: abide_ridge (the script that makes it and the core's code changed)"
     assert set(rows.values()) == {f"stale: {said}"}
     later = render(project)
     assert stale(later) == pages
-    assert f"<li>I{said[1:]}.</li>" in later["claims"]
+    assert f"<li>I{escape(said[1:])}.</li>" in later["claims"]
     assert "<code>make results</code> makes them again" in later["claims"]
     assert later["claims"].index("This page is stale") > later["claims"].index('<section id="a">')
     assert stale(current) == set()
@@ -179,7 +180,7 @@ def test_a_chapter_that_changed_makes_its_page_and_those_that_quote_it_stale(pro
     nbformat.write(changed, path)
     rows = dict(page_states(read_profile("demo")))
     assert rows == {
-        "runs/demo/html/index.html": "stale: it quotes stale chapters: 02_second (notebook)",
+        "runs/demo/html/index.html": "stale: it quotes stale chapters: 02_second (the notebook's cells changed)",
         "runs/demo/html/notebooks/02_second.html": "stale: the notebook's cells changed since it was made",
     }
     pages = render(project)

@@ -37,6 +37,7 @@ WORDS = {  # for what an executed notebook is made from, see workflow.profile.ma
     "cohort": "the cohort",
     "study": "the files of the study",
     "data": "the data",
+    "script": "the script that makes it",
     "versions": "versions of packages",
     "source": "the page's text",
 }
@@ -235,8 +236,8 @@ def _reasons(stale: Mapping[str, Any]) -> list[str]:
     for kind in ("chapters", "tables"):
         alike: dict[str, list[str]] = {}
         for name, changed in stale.get(kind, {}).items():
-            alike.setdefault(", ".join(changed), []).append(name)
-        said += [f"it quotes stale {kind}: {', '.join(names)} ({changed})" for changed, names in alike.items()]
+            alike.setdefault(_in_words(changed), []).append(name)
+        said += [f"it quotes stale {kind}: {', '.join(names)} ({changed} changed)" for changed, names in alike.items()]
     return said
 
 
@@ -266,7 +267,7 @@ def _warning(stamp: Mapping[str, Any]) -> str:
     again = " and ".join(f"<code>{markup.escape(each)}</code>" for each in make)
     return (
         '\n<div class="admonition warning page-stale">\n<p class="admonition-title">This page is stale</p>\n'
-        f"<p>It shows numbers that might come out otherwise now. {again} "
+        f"<p>What some of its numbers were computed by has changed, and they have not been computed again. {again} "
         f"{'make' if len(make) > 1 else 'makes'} them again.</p>\n<ul>{reasons}</ul>\n</div>\n"
     )
 

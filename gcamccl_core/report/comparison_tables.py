@@ -198,8 +198,8 @@ def lay_out_options(table: pd.DataFrame, measure: str = "auc", decimals: int = 2
         words = {}
         for method, scores in table[table["option"].isin([option, without])].groupby("method", sort=False):
             row = compare_paired(scores.assign(method=scores["option"]), option, measure).iloc[0]
-            interval = f"{row['low']:+z.{decimals}f} to {row['high']:+z.{decimals}f}"
-            words[method] = f"{row['difference']:+z.{decimals}f} ({interval})"
+            interval = f"{row['low']:+.{decimals}f} to {row['high']:+.{decimals}f}"
+            words[method] = f"{row['difference']:+.{decimals}f} ({interval})"
         columns[option] = pd.Series(words)
     return pd.DataFrame(columns).rename_axis("method")
 
