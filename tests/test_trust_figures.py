@@ -360,3 +360,10 @@ def test_drawing_leaves_the_table_alone(maker):
     plot(table)
     alt(table)
     pd.testing.assert_frame_equal(table, example())
+
+
+def test_an_interval_that_few_features_make_wide_does_not_flatten_the_others():
+    rows = [("snp", "low", "gradient", 0.3, 0.2, 0.4, 3, 8.0), ("snp", "high", "gradient", 0.0, -1.07, 1.3, 3, 2.67)]
+    axes = plot_stability(pd.DataFrame(rows, columns=STABILITY_COLUMNS)).axes[0]
+    assert axes.get_xlim() == pytest.approx((-0.4, 1.12))
+    assert axes.get_xlabel() == "stability of the first\n3 to 8 features, 3 trainings\n(intervals cut at the edge)"

@@ -26,6 +26,7 @@ from gcamccl_core.report.panels import (
 from gcamccl_core.report.style import GREY, INK, SMALL, class_looks, house_style, pretty
 
 RANDOMISATION_COLUMNS = [*KEYS, "stage", "layer", "seed", "rank_correlation"]
+LOWEST = -0.4  # end of an axis of stability: what reaches further is cut
 
 
 @house_style()
@@ -202,13 +203,18 @@ def _scale_stability(ax: Axes, of_view: pd.DataFrame, n_methods: int) -> None:
     for end in (0, 1):
         ax.axvline(end, color=INK, linewidth=0.8, linestyle=":", zorder=1)
     values = of_view[["stability", "low", "high"]].to_numpy(float).ravel()
-    ax.set_xlim(min(-0.12, np.nanmin([0, *values]) - 0.05), max(1.12, np.nanmax([0, *values]) + 0.05))
+    ends = [np.nanmin([0, *values]), np.nanmax([0, *values])]
+    ax.set_xlim(min(-0.12, max(ends[0] - 0.05, LOWEST)), 1.12)
     ax.set_xticks([0, 0.5, 1], ["0\nchance", "0.5", "1\nsame features\nevery time"])
     ax.tick_params(axis="y", length=0)
     defined = of_view["stability"].notna()
-    runs, features = _span(of_view["n_runs"]), _span(of_view.loc[defined if defined.any() else ~defined, "n_selected"])
+    runs, features = (
+        _span(of_view["n_runs"]),
+        _span(of_view.loc[defined if defined.any() else ~defined, "n_selected"].round()),
+    )
     lone = (defined & of_view["low"].isna()).any()
     notes = ["no interval: two trainings give none"] if lone else []
+    notes += ["intervals cut at the edge"] if ends[0] < LOWEST or ends[1] > 1.12 else []
     label_with_notes(ax, f"stability of the first\n{features} features, {runs} trainings", notes)
 
 
