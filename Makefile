@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 VENV := .venv
 STAMP := $(VENV)/installed
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+# Two files of tests at once. The notebooks come after the tests, some of which read the book that notebooks write.
+BESIDE := --numprocesses 2 --dist loadfile --durations 15
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -30,7 +32,8 @@ book: setup ## Execute the notebooks with a profile and render the book (PROFILE
 
 test: override PROFILE := demo
 test: check book ## Everything that must hold: checks, the demo book, tests, docstring examples, notebooks
-	@python -m pytest --nbval-lax --nbval-current-env tests gcamccl_core $(NOTEBOOKS)
+	@OMP_NUM_THREADS=1 python -m pytest $(BESIDE) tests gcamccl_core
+	@OMP_NUM_THREADS=1 python -m pytest $(BESIDE) --nbval-lax --nbval-current-env $(NOTEBOOKS)
 
 setup: $(STAMP) ## Create .venv and install what constraints.txt pins
 
