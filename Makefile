@@ -101,6 +101,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
 	  { echo "This needs Python 3.11, and '$(PYTHON)' is not it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	python -m pip install --constraint constraints.txt torch
-	python -m pip install --constraint constraints.txt --editable '.[book,test]'
+	python -m pip install --quiet --constraint constraints.txt torch
+	python -m pip install --quiet --constraint constraints.txt --editable '.[book,test]'
+	@mkdir -p runs
 	@touch $@
+	@echo "Installed in $(VENV). Next: make book, or one chapter by papermill (README.md)"

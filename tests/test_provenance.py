@@ -90,6 +90,20 @@ def test_a_cohort_keeps_its_hash_through_netcdf_and_loses_it_with_any_change(tmp
     assert len({hash_data(each) for each in (cohort, other_value, other_class, other_name)}) == 4
 
 
+def test_the_last_bit_of_a_persons_latent_cognition_does_not_count_but_a_planted_connection_does():
+    """The bit depends on the number of threads; networks would all be trained again on a machine with another."""
+    cohort = small_cohort().assign(
+        latent_cognition=("subject", [0.1, 0.2, 0.3], {"role": "truth"}),
+        truth_m=("measure", [True, False], {"role": "truth"}),
+    )
+    other_bit, other_truth = cohort.copy(deep=True), cohort.copy(deep=True)
+    other_bit["latent_cognition"][0] = np.nextafter(0.1, 1)
+    other_truth["truth_m"][1] = True
+    assert hash_data(other_bit) == hash_data(cohort)
+    assert hash_data(other_truth) != hash_data(cohort)
+    assert hash_data(cohort.drop_vars("latent_cognition")) != hash_data(cohort)
+
+
 def test_the_hash_of_the_core_is_of_its_code(tmp_path, monkeypatch):
     room = tmp_path / "data"
     room.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -73,10 +74,10 @@ class Run:
         return people if any(names is not None for names in found) else None
 
     def figures(self) -> list[Path]:
-        """Figures of these chapters, as PNG, or as SVG where that is all; the whole folder's if no stamp lists them."""
+        """Figures of these chapters, as PNG, or as SVG where that is all: those that their stamps list, or that they show."""
         every = sorted((self.folder / "figures").glob("*.*"))
         listed = self._listed()
-        kept = [path for path in every if listed is None or path in listed]
+        kept = [path for path in every if (self._shows(path) if listed is None else path in listed)]
         pictures = {path.stem: path for path in kept if path.suffix == ".svg"}
         return list({**pictures, **{path.stem: path for path in kept if path.suffix == ".png"}}.values())
 
@@ -91,6 +92,12 @@ class Run:
         except DamagedFileError:
             return None
         return {self.folder / name for stamp in stamps for name in stamp["files"]}
+
+    def _shows(self, figure: Path) -> bool:
+        """Say whether a chapter shows a figure, which other chapters may have left in the same folder: by its alt text."""
+        words = figure.with_suffix(".json")
+        alt = json.loads(words.read_text())["alt"] if words.is_file() else ""
+        return any(json.dumps(alt, ensure_ascii=False)[1:-1] in path.read_text() for path in self.chapters.values())
 
     def refuse_to_disclose(self) -> None:
         """Refuse what shows people.
