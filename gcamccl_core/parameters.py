@@ -6,6 +6,7 @@ import __future__
 import ast
 import difflib
 import types
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -122,6 +123,8 @@ def check_parameters(namespace: Mapping[str, object]) -> dict[str, object]:
     """
     history = namespace.get("In")
     cells = [str(cell) for cell in history] if isinstance(history, Sequence) else []
+    if cells:
+        _warn_plainly()
     _refuse_undeclared(cells)
     first_time = not any("check_parameters(" in cell for cell in cells[:-1])  # run again, the chapter's names are there
     for name, value in namespace.items():
@@ -130,6 +133,12 @@ def check_parameters(namespace: Mapping[str, object]) -> dict[str, object]:
     checked = {name: _check_value(name, namespace[name]) for name in CATALOGUE if name in namespace}
     _check_label_fits(checked)
     return checked
+
+
+def _warn_plainly() -> None:
+    """Let a notebook's warnings name no place on this machine, and say nothing of progress bars without widgets."""
+    warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}\n"
+    warnings.filterwarnings("ignore", message="IProgress not found")
 
 
 def suggest(name: str, known: Iterable[object]) -> str:

@@ -247,7 +247,8 @@ def stamp_table(parameters: Mapping[str, object], cohort: xr.Dataset | None = No
     Returns
     -------
     pandas.DataFrame
-        One column per parameter and per version, and ``core``, ``data``, ``date`` and ``machine``.
+        One column per parameter and per version, and ``core``, ``data``, ``date`` and ``machine``. What only simulated
+        or downloaded cohorts are asked for is left out of the stamp of a cohort of one's own.
 
     Examples
     --------
@@ -255,7 +256,12 @@ def stamp_table(parameters: Mapping[str, object], cohort: xr.Dataset | None = No
     [{'seed': 0, 'data': None}]
     """
     made = stamp(parameters, cohort)
-    flat = {**dict(parameters), **versions(), **{key: made[key] for key in ("core", "data", "date", "machine")}}
+    of_others = ("regime", "n_subjects", "label") if str(parameters.get("cohort", "")).endswith(".nc") else ()
+    flat = {
+        **{name: value for name, value in parameters.items() if name not in of_others},
+        **versions(),
+        **{key: made[key] for key in ("core", "data", "date", "machine")},
+    }
     return pd.DataFrame([flat], index=["this run"], dtype=object)
 
 

@@ -23,7 +23,7 @@ ROWS = "<table><tr><th></th><th>this run</th></tr>{}</table>"
 
 
 def lay_down(folder, *, numbers, parameters=None, stamp=None, picture=0, connections=("a -- b",), chapter="05_regions"):
-    """Write a run of one executed chapter that made a table and two figures."""
+    """Write a run of one executed chapter that made a table and two figures, beside one of another chapter."""
     cells = [nbformat.v4.new_code_cell("n_splits: int = 3\nregime: str = 'clear'\nrun_folder: str = 'x'")]
     cells[0].metadata["tags"] = ["parameters"]
     outputs = [
@@ -36,6 +36,12 @@ def lay_down(folder, *, numbers, parameters=None, stamp=None, picture=0, connect
     ]
     link = '<a href="../_static/tables/connections.csv" download>'
     outputs.append(nbformat.v4.new_output("display_data", {"text/html": link}))
+    outputs += [
+        nbformat.v4.new_output(
+            "display_data", {"text/plain": "figure"}, metadata={"image/png": {"alt": f"A {name} <i>"}}
+        )
+        for name in ("hubs", "circle")
+    ]
     cells.append(nbformat.v4.new_code_cell("results", outputs=outputs))
     stamp = {"core": "1f", "data": "0a", "torch": "2.13.0", **(stamp or {})}
     rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in stamp.items())
@@ -52,7 +58,7 @@ def lay_down(folder, *, numbers, parameters=None, stamp=None, picture=0, connect
     path = folder / "notebooks" / f"{chapter}.ipynb"
     nbformat.write(made, path)
     pixels = np.zeros((10, 10, 3), dtype=np.uint8)
-    for name, value in (("hubs", picture), ("circle", 0)):
+    for name, value in (("hubs", picture), ("circle", 0), ("of_another_chapter", picture)):
         pixels[:5] = value
         Image.fromarray(pixels).save(folder / "figures" / f"{name}.png")
         (folder / "figures" / f"{name}.json").write_text(

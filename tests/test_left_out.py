@@ -93,6 +93,15 @@ def test_pages_that_quote_it_get_words_and_a_picture_in_its_place(project):
     assert stand_in([], project / "elsewhere") == {}
 
 
+def test_the_figure_that_a_chapter_itself_opens_with_has_a_picture_in_its_place(project):
+    cell = nbformat.v4.new_markdown_cell("```{figure} ../figures/own.svg\n:alt: {{ figure_own_alt }}\n```")
+    (project / "source/notebooks").mkdir(parents=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), project / "source/notebooks/03_third.ipynb")
+    words = stand_in(["best"], project / "source")
+    assert {"figure_own_alt", "figure_own_caption"} <= set(words)
+    assert (project / "source/figures/own.svg").is_file()
+
+
 def test_no_chapter_looks_for_an_image_in_another_way(monkeypatch):
     """Or it would fail on a cohort without one, with an error that says nothing."""
     monkeypatch.chdir(ROOT)

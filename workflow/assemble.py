@@ -84,7 +84,10 @@ def shared_parameters(profile: Profile) -> dict[str, str]:
     for notebook in notebook_names():
         for name, value in {**declared(notebook), **parameters_for(profile, notebook)}.items():
             values.setdefault(f"parameter_{name}", set()).add(str(value))
-    return {name: found.pop() for name, found in values.items() if len(found) == 1}
+    shared = {name: found.pop() for name, found in values.items() if len(found) == 1}
+    if shared.get("parameter_cohort", "").endswith(".nc"):
+        shared["parameter_label"] = "its own"  # of the file; the parameter is of other cohorts
+    return shared
 
 
 def _add(found: dict[str, tuple[str, Path]], name: str, value: str, path: Path) -> None:

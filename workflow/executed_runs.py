@@ -74,7 +74,7 @@ class Run:
         return people if any(names is not None for names in found) else None
 
     def figures(self) -> list[Path]:
-        """Figures of these chapters, as PNG, or as SVG where that is all: those that their stamps list, or that they show."""
+        """Figures of these chapters, by their stamps or as shown in them; PNG, or SVG where that is all."""
         every = sorted((self.folder / "figures").glob("*.*"))
         listed = self._listed()
         kept = [path for path in every if (self._shows(path) if listed is None else path in listed)]
@@ -94,7 +94,7 @@ class Run:
         return {self.folder / name for stamp in stamps for name in stamp["files"]}
 
     def _shows(self, figure: Path) -> bool:
-        """Say whether a chapter shows a figure, which other chapters may have left in the same folder: by its alt text."""
+        """Say by its alt text whether a chapter shows a figure; other chapters may have left theirs in the folder."""
         words = figure.with_suffix(".json")
         alt = json.loads(words.read_text())["alt"] if words.is_file() else ""
         return any(json.dumps(alt, ensure_ascii=False)[1:-1] in path.read_text() for path in self.chapters.values())

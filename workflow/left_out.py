@@ -88,7 +88,8 @@ def stand_in(numbers: Iterable[str], source: Path) -> dict[str, str]:
         By the name that pages quote.
     """
     words = dict.fromkeys(numbers, WORDS)
-    pages = "\n".join(path.read_text() for path in sorted(BOOK.rglob("*.md"))) if words else ""
+    shown = [*sorted(BOOK.rglob("*.md")), *sorted((source / "notebooks").glob("*.ipynb"))] if words else []
+    pages = "\n".join(path.read_text() for path in shown)
     for name in sorted(set(FIGURE.findall(pages))):
         picture = source / "figures" / f"{name}.svg"
         if not picture.is_file():

@@ -265,9 +265,10 @@ def _warning(stamp: Mapping[str, Any]) -> str:
     make = [f"make book PROFILE={stamp['profile']}"] * bool(stale.get("page") or stale.get("chapters"))
     make += ["make results"] * bool(stale.get("tables"))
     again = " and ".join(f"<code>{markup.escape(each)}</code>" for each in make)
+    only = "" if stale.get("page") or stale.get("chapters") else " They are of stored tables, not of this run."
     return (
         '\n<div class="admonition warning page-stale">\n<p class="admonition-title">This page is stale</p>\n'
-        f"<p>What some of its numbers were computed by has changed, and they have not been computed again. {again} "
+        f"<p>What some of its numbers were computed by has changed, and they were not computed again.{only} {again} "
         f"{'make' if len(make) > 1 else 'makes'} them again.</p>\n<ul>{reasons}</ul>\n</div>\n"
     )
 

@@ -40,6 +40,10 @@ WITHIN = re.compile(r"</?(?:a|b|code|em|i|small|span|strong)\b[^>]*>")  # tags t
 SPOKEN = re.compile(r'\b(?:title|alt|aria-label|content)="([^"]*)"')  # for readers who cannot see
 NOTE = re.compile(r"<!--(.*?)-->", re.DOTALL)  # in an SVG the words of which the paths below are drawn
 DRAWN = re.compile(r'\s(?:d|points|transform|style|x|y|x1|x2|y1|y2|width|height|viewBox|xlink:href)="[^"]*"')
+BATCHES = re.compile(
+    r"\b\d+ subjects are fewer than (?:eight times|twice) the latent size"
+)  # a batch, whoever is in it
+HOW = "What to do: 'When a book is refused' in book/rerun.md"
 GLUED = "application/papermill.record/text/plain"
 
 Shown = TypeVar("Shown")
@@ -197,8 +201,7 @@ def refuse_disclosures(found: Sequence[Disclosure]) -> None:
     if found:
         said = "; ".join(f"{each.where} {each.what}" for each in found[:20])
         more = f"; and {len(found) - 20} more" if len(found) > 20 else ""
-        old = "a figure of an earlier run, which no chapter makes any more, can be deleted"
-        raise DisclosureError(f"controlled data would leave: {said}{more} ({old})")
+        raise DisclosureError(f"controlled data would leave: {said}{more}. {HOW}")
 
 
 def _bare(name: str) -> str:
@@ -215,7 +218,7 @@ def _patterns(names: Collection[str]) -> list[re.Pattern[str]]:
         for size, of in (("long", long), ("all", names))
     }
     alone = rf"(?<![A-Za-z0-9])(?<!\d\.)((?:sub-)?0*(?:{listed['long']})){ends}"
-    after = r"(?:(?:subjects?|participants?|iid)[-_=#:]{0,2} ?['\"]?|(?=sub))"
+    after = r"(?:(?:(?:subject|participant)s?|iid)[-_=#]{0,2} ?['\"]?|(?:subject|participant|iid): ?['\"]?|(?=sub))"
     called = rf"(?<![A-Za-z]){after}((?:sub[-_ ]?)?0*(?:{listed['all']})){ends}"
     return [re.compile(alone)] * bool(long) + [re.compile(called, re.IGNORECASE)] * bool(names)
 
@@ -240,7 +243,7 @@ def _in_output(
     for kind, text in [*texts.items(), ("about", about)]:
         yield from _names(text, ids)
         yield from _places(text)
-        yield from few_in_words(WITHIN.sub("", text) if kind == "text/html" else text, smallest)
+        yield from few_in_words(BATCHES.sub("", WITHIN.sub("", text) if kind == "text/html" else text), smallest)
     tables = list(tables_in_html(texts.get("text/html", "")))
     glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
     if glued:
@@ -288,8 +291,9 @@ def _text(value: object) -> str:
 def _of_person(table: ShownTable, subjects: Collection[str]) -> Iterator[str]:
     """Say of a table that it has a row for everyone."""
     of_person = [level for levels in table.columns for level in levels if PERSON.fullmatch(level)]
-    first = {_bare(row[0].text) for row in table.rows if row}
-    if not of_person and len(first & set(subjects)) > 2:
+    first = [row[0].text for row in table.rows if row]
+    counted = any(first == [str(number + start) for number in range(len(first))] for start in (0, 1))  # rows, not ids
+    if not of_person and not counted and len({_bare(name) for name in first} & set(subjects)) > 2:
         of_person = ["subject"]
-    if of_person:
+    if of_person and first:
         yield f"has a table with a row for every {of_person[0]}"
