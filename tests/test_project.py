@@ -219,13 +219,14 @@ def test_the_code_for_ones_own_cohort_runs(tmp_path, monkeypatch):
     assert namespace["score"] == {"fc": "fused", "morphometry": "others"}
 
 
-def test_two_tables_become_a_cohort_with_the_code_on_the_page(tmp_path, monkeypatch):
+def test_two_tables_become_a_cohort_with_the_command_on_the_page(tmp_path, monkeypatch, capsys):
     import numpy as np
     import pandas as pd
 
-    from gcamccl_core.data.cohort import CohortError, load_cohort, view_names
+    from gcamccl_core.data.cohort import load_cohort, view_names
+    from gcamccl_core.data.own_tables import main
 
-    code = compile(example_of('f"{name}.csv"'), "rerun.md", "exec")
+    command = re.search(r"-m gcamccl_core\.data\.own_tables (.+)", (ROOT / "book" / "rerun.md").read_text())[1].split()
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     ids = pd.Index([f"{n:03d}" for n in range(60)], name="subject")
@@ -235,7 +236,7 @@ def test_two_tables_become_a_cohort_with_the_code_on_the_page(tmp_path, monkeypa
         tables[name].sample(frac=1, random_state=width).to_csv(f"{name}.csv")
     people = pd.DataFrame({"score": rng.normal(size=60)}, ids)
     people.to_csv("people.csv")
-    exec(code, {})
+    assert main(command) == 0
     cohort = load_cohort("my_cohort.nc")
     assert view_names(cohort) == ["first", "second"]
     person = cohort.sel(subject="007")
@@ -243,5 +244,5 @@ def test_two_tables_become_a_cohort_with_the_code_on_the_page(tmp_path, monkeypa
     assert int((cohort["label"] == 1).sum()) == 30
     assert int(cohort["label"].sel(subject=people["score"].idxmax())) == 1
     tables["second"].drop("007").to_csv("second.csv")
-    with pytest.raises(CohortError, match="007"):
-        exec(code, {})
+    assert main([*command, "--overwrite"]) == 1
+    assert "'007'" in capsys.readouterr().err
