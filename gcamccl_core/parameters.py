@@ -5,6 +5,7 @@ import __future__
 
 import ast
 import difflib
+import re
 import types
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -136,9 +137,20 @@ def check_parameters(namespace: Mapping[str, object]) -> dict[str, object]:
 
 
 def _warn_plainly() -> None:
-    """Let a notebook's warnings name no place on this machine, and say nothing of progress bars without widgets."""
-    warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {message}\n"
+    """Let a notebook's warnings name no place on this machine, count no few, and leave out that widgets are missing."""
+    warnings.formatwarning = lambda message, category, *_, **__: f"{category.__name__}: {_hide_few(str(message))}\n"
     warnings.filterwarnings("ignore", message="IProgress not found")
+
+
+def _hide_few(message: str) -> str:
+    """Write "<10 subjects" for fewer, as chapters do of people under controlled access.
+
+    Examples
+    --------
+    >>> _hide_few("8 subjects are fewer than eight times the latent size, 2"), _hide_few("18 subjects")
+    ('<10 subjects are fewer than eight times the latent size, 2', '18 subjects')
+    """
+    return re.sub(r"(?<![\d.])[1-9](?= subjects?\b)", "<10", message)
 
 
 def suggest(name: str, known: Iterable[object]) -> str:

@@ -201,15 +201,15 @@ def hash_data(dataset: xr.Dataset) -> str:
     """Fingerprint every variable and coordinate by name, dimensions, type, values and attributes.
 
     The same before and after a way through netCDF, which gives lists back as arrays and text as objects, and the same
-    whether values are in memory or on disk, from where they are read a piece at a time. Planted numbers that are not
-    whole, a simulated person's latent cognition, count by name alone: nothing is fitted to them, and their last bit
-    depends on how many threads a machine adds with.
+    whether values are in memory or on disk, from where they are read a piece at a time. The latent cognition of
+    simulated people counts by name alone: nothing is fitted to it, and its last bit depends on how many threads a
+    machine adds with.
     """
     hashed: dict[Hashable, list[object]] = {
         name: [list(v.dims), _plain(v.attrs)] for name, v in dataset.variables.items()
     }
     for name, v in dataset.variables.items():
-        if v.attrs.get("role") != "truth" or v.dtype.kind != "f":
+        if name != "latent_cognition":
             hashed[name].append(v if on_disk(v) else np.asarray(v.to_numpy()))
     return fingerprint({str(name): parts for name, parts in hashed.items()}, _plain(dataset.attrs))
 

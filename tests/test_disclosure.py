@@ -339,3 +339,35 @@ def test_outputs_of_a_controlled_cohort_are_never_kept_in_the_repository(control
     save_cohort(load_cohort(path).assign_attrs(access="open"), path, overwrite=True)
     refuse_controlled(str(path))
     refuse_controlled("simulated")
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("left out subjects: 7", "7"),
+        ("Subjects: 007 and 031", "007"),
+        ("participants: 12", "12"),
+        ("subjects: '007'", "007"),
+        ("in 14 of 60 subjects: 7, 8, 9 and 11 more", "7"),
+        ("subject::7", "7"),
+        ("60 subjects: 30 low, 30 high", None),
+    ],
+)
+def test_short_ids_are_found_after_the_word_and_a_colon_but_a_count_is_none(tmp_path, text, named):
+    cell = nbformat.v4.new_markdown_cell(text)
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+    found = find_disclosures([tmp_path / "a.ipynb"], None, [str(number) for number in range(1, 61)])
+    assert [each.what for each in found][:1] == ([f"names the subject {named}"] if named else [])
+
+
+@pytest.mark.parametrize("form", ["{}", "{:03d}", "sub-{:03d}"])
+def test_a_numbered_table_is_of_people_where_ids_are_numbers_and_of_rows_where_they_are_not(tmp_path, form):
+    ids = [form.format(number) for number in range(1, 61)]
+    of_rows = pd.DataFrame({"accuracy": np.linspace(0.11, 0.97, 60)}, index=range(1, 61))
+    of_people = of_rows.set_axis(ids)
+    for table, shown in ((of_rows, form != "sub-{:03d}"), (of_people, True)):
+        output = nbformat.v4.new_output("display_data", {"text/html": table.to_html()})
+        cell = nbformat.v4.new_code_cell("x", outputs=[output])
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "a.ipynb")
+        found = [each.what for each in find_disclosures([tmp_path / "a.ipynb"], None, ids)]
+        assert ("has a table with a row for every subject" in found) == shown

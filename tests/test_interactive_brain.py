@@ -188,6 +188,22 @@ def test_names_cannot_break_the_page():
     assert data_of(page)["hub_notes"][0]["text"] == "<b>★ &lt;/script&gt;&lt;b&gt;</b>"
 
 
+@pytest.mark.parametrize(
+    "name", ["IQ<100", "x</title><script>alert(1)</script>", "<!-- <script", 'a"b', "opacity: 0,\n"]
+)
+def test_no_name_of_a_class_gets_out_of_its_place(name):
+    cohort = example_cohort()
+    cohort["label"].attrs["classes"] = ["low", name]
+    edges = example_connections()
+    page = page_of(edges.assign(target_class=edges["target_class"].replace("high", name)), cohort)
+    soup = BeautifulSoup(page, "html.parser")
+    assert soup.title.string == "Selected connections in the brain"
+    assert soup.find("meta", attrs={"http-equiv": "Content-Security-Policy"})
+    assert len(soup.find_all("script")) == len(BeautifulSoup(page_of(), "html.parser").find_all("script"))
+    assert len(data_of(page, name)["marker_names"]) == 4
+    assert [option["value"] for option in soup.find(id="select-class").find_all("option")] == ["low", name]
+
+
 def test_lacking_coordinates_are_refused():
     with pytest.raises(ValueError, match="no roi_x"):
         page_of(cohort=example_cohort().drop_vars("roi_x"))

@@ -60,7 +60,7 @@ def test_every_number_is_with_its_person(files):
         (
             "second",
             lambda t: pd.concat([t, t[:1]]),
-            r"second.csv lists more than once: sub-\d+ \(rows 2, 22\); keep one",
+            r"second.csv lists more than once: sub-\d+ \(lines 2, 22\); keep one",
         ),
         (
             "first",
@@ -88,6 +88,51 @@ def test_every_number_is_with_its_person(files):
 def test_what_is_wrong_is_named_with_file_column_and_person(files, name, fault, said):
     change(files / f"{name}.csv", fault)
     with pytest.raises(ValueError, match=said):
+        made(files)
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    ("people", "said"),
+    [
+        ("subject,site,score\n1,2,10,99\n2,1,20,98\n", r"people.csv, line 2: 4 cells, where the first line names 3"),
+        ("subject,score\n1,99,5\n2,98,5\n", r"line 2: 3 cells, .* a comma inside a cell"),
+        ("subject,score,score\n1,2,3\n2,3,4\n", r"more than one column 'score'; rename"),
+        (",subject,score\n0,1,2\n1,2,3\n", r"column 1 has no name"),
+        ("subject,score\n1,inf\n2,3\n", r"column 'score', 1: 'inf' is infinite"),
+        ("subject,score\n\n1,4\n\n1,3\n", r"lists more than once: 1 \(lines 3, 5\)"),
+        ("subject,score,age\n1,4,20\n2,3,old\n", r"column 'age', 2: 'old' among numbers"),
+        ("subject,score,age,site\n1,4,20,A\n2,3,21,NA\n", r"group"),
+        ("subject,score\n", r"people.csv has no people"),
+    ],
+)
+def test_no_table_is_read_in_another_way_than_it_was_meant(tmp_path, people, said):
+    write(tmp_path / "one.csv", "subject,a\n1,5\n2,6\n")
+    write(tmp_path / "people.csv", people)
+    given = {"covariates": ["age"]} if "age" in people else {}
+    given |= {"group": "site"} if "NA" in people else {}
+    with pytest.raises(CohortError, match=said):
+        cohort_from_tables({"one": tmp_path / "one.csv"}, tmp_path / "people.csv", **given)
+
+
+def test_semicolons_quotes_and_blanks(tmp_path):
+    write(tmp_path / "one.csv", 'subject;"a, b";c\n 007 ;1e5;2\n"P1";3; 4 \n')
+    write(tmp_path / "people.csv", "subject\tscore\tsite\nP1\t1\tA\n007\t2\tA \n")
+    cohort = cohort_from_tables({"one": tmp_path / "one.csv"}, tmp_path / "people.csv", group="site")
+    assert cohort["one"].to_numpy().tolist() == [[1e5, 2], [3, 4]]
+    assert cohort["subject"].to_numpy().tolist() == ["007", "P1"]
+    assert cohort["one_feature"].to_numpy().tolist() == ["a, b", "c"]
+    assert set(cohort["group"].to_numpy()) == {"A"}
+
+
+def test_the_score_is_no_view(files):
+    with pytest.raises(CohortError, match="cannot be a view as well"):
+        cohort_from_tables({"people": files / "people.csv"}, files / "people.csv")
+    change(files / "first.csv", lambda table: table.assign(score=1))
+    with pytest.raises(CohortError, match="has the column 'score': a model would read"):
         made(files)
 
 

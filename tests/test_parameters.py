@@ -111,3 +111,9 @@ def test_papermill_passes_on_right_parameters(notebook):
     assert done.returncode == 0, done.stderr
     executed = nbformat.read(notebook.with_suffix(".out.ipynb"), as_version=4)
     assert "{'regime': 'null', 'seed': 0, 'frequency': 0.0}" in str(executed.cells[-1].outputs)
+
+
+def test_warnings_of_a_notebook_name_no_place_and_count_no_few():
+    code = f"In = ['', 'check']\n{SETUP}\nimport warnings\nwarnings.warn('8 subjects are few, 12 subjects are not')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "UserWarning: <10 subjects are few, 12 subjects are not\n"

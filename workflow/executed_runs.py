@@ -94,10 +94,12 @@ class Run:
         return {self.folder / name for stamp in stamps for name in stamp["files"]}
 
     def _shows(self, figure: Path) -> bool:
-        """Say by its alt text whether a chapter shows a figure; other chapters may have left theirs in the folder."""
+        """Say by its alt text whether a chapter shows a figure; others, and figures without words, are not compared."""
         words = figure.with_suffix(".json")
         alt = json.loads(words.read_text())["alt"] if words.is_file() else ""
-        return any(json.dumps(alt, ensure_ascii=False)[1:-1] in path.read_text() for path in self.chapters.values())
+        return bool(alt) and any(
+            json.dumps(alt, ensure_ascii=False)[1:-1] in path.read_text() for path in self.chapters.values()
+        )
 
     def refuse_to_disclose(self) -> None:
         """Refuse what shows people.

@@ -7,7 +7,9 @@ shell; ``--help`` lists the rest.
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -81,6 +83,8 @@ def cohort_from_tables(
     """
     if not views:
         raise CohortError("give at least one table as a view")
+    if Path(people) in map(Path, views.values()):
+        raise CohortError(f"{people} cannot be a view as well: a model would read the score")
     tables = {Path(path): _read(Path(path), subject) for path in [*views.values(), people]}
     kept = _people_of(tables, common)
     of_people = tables[Path(people)].loc[kept]
@@ -89,17 +93,20 @@ def cohort_from_tables(
             raise CohortError(f"{people} has no column '{column}'; it has {name_some(of_people.columns, 12)}")
     arrays = {}
     for name, path in views.items():
+        if score in tables[Path(path)]:
+            raise CohortError(f"{path} has the column '{score}': a model would read the score; take it out of the view")
         values = _numbers(Path(path), tables[Path(path)].loc[kept])
         coords = {"subject": kept, f"{name}_feature": list(values.columns)}
         arrays[name] = xr.DataArray(values.to_numpy("float32"), coords, ("subject", f"{name}_feature"))
     scores = _numbers(Path(people), of_people[[score]])[score]
-    beside = of_people[list(covariates)].apply(_as_numbers)
+    beside = pd.DataFrame({name: _covariate(Path(people), of_people[name]) for name in covariates}, index=kept)
+    sites = of_people[group].where(~of_people[group].str.lower().isin(EMPTY), "") if group else None
     return assemble_cohort(
         arrays,
         label=pd.Series(_label(scores, fraction), index=kept),
         score=scores,
         covariates=beside if len(covariates) else None,
-        group=of_people[group] if group else None,
+        group=sites,
         attrs={"source": "own tables", "access": access},
     )
 
@@ -120,30 +127,54 @@ def describe_classes(cohort: xr.Dataset) -> str:
 
 
 def _read(path: Path, subject: str) -> pd.DataFrame:
-    """Read a table as text, by id."""
+    """Read a table as text, by id; commas, semicolons or tabs stand between cells."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            head = file.readline()
-        between = max(",;\t", key=head.count)
-        table = pd.read_csv(path, sep=between, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = file.read().splitlines(keepends=True)
     except FileNotFoundError:
         raise CohortError(f"there is no file {path}") from None
-    except (UnicodeDecodeError, ValueError, pd.errors.ParserError) as fault:
+    except (OSError, UnicodeDecodeError) as fault:
         raise CohortError(f"{path} cannot be read as a table (CSV): {fault}") from None
-    table.columns = table.columns.str.strip()
-    if subject not in table:
+    first = next((line for line in lines if line.strip()), "")
+    between = max(",;\t", key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
+    reader = csv.reader(lines, delimiter=between)
+    rows = [([cell.strip() for cell in row], reader.line_num) for row in reader if any(map(str.strip, row))]
+    if len(rows) < 2:
+        raise CohortError(f"{path} has no people")
+    head = rows.pop(0)[0]
+    _check_head(path, head, subject)
+    for row, line in rows:
+        if len(row) != len(head):
+            raise CohortError(
+                f"{path}, line {line}: {len(row)} cells, where the first line names {len(head)} columns; a comma "
+                "inside a cell (also of a decimal number) needs quotes, or semicolons between cells"
+            )
+    place = head.index(subject)
+    ids, line_of = [row[place] for row, _ in rows], [line for _, line in rows]
+    if "" in ids:
+        raise CohortError(f"{path}, line {line_of[ids.index('')]}: no id")
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        where = ", ".join(str(line) for name, line in zip(ids, line_of, strict=True) if name == twice[0])
+        raise CohortError(f"{path} lists more than once: {name_some(twice)} (lines {where}); keep one row each")
+    table = pd.DataFrame([row for row, _ in rows], columns=head, index=pd.Index(ids, name="subject"), dtype=object)
+    return table.drop(columns=subject)
+
+
+def _check_head(path: Path, head: list[str], subject: str) -> None:
+    if "" in head:
         raise CohortError(
-            f"{path} has no column '{subject}' of ids; it has {name_some(table.columns, 12)}. "
+            f"{path}: column {head.index('') + 1} has no name (numbers of rows, which pandas writes? Leave them out: "
+            "to_csv(…, index=False))"
+        )
+    twice = [name for name, count in Counter(head).items() if count > 1]
+    if twice:
+        raise CohortError(f"{path} has more than one column '{twice[0]}'; rename them")
+    if subject not in head:
+        raise CohortError(
+            f"{path} has no column '{subject}' of ids; it has {name_some(head, 12)}. "
             "Name yours: subject='…' (--subject …)"
         )
-    ids = table[subject].str.strip()
-    if (ids == "").any():
-        raise CohortError(f"{path} has no id in row {int(np.flatnonzero(ids == '')[0]) + 2}")
-    twice = ids[ids.duplicated(keep=False)]
-    if len(twice):
-        rows = ", ".join(str(row + 2) for row in np.flatnonzero(ids == twice.iloc[0]))
-        raise CohortError(f"{path} lists more than once: {name_some(twice.unique())} (rows {rows}); keep one row each")
-    return table.drop(columns=subject).set_index(pd.Index(ids, name="subject"))
 
 
 def _people_of(tables: Mapping[Path, pd.DataFrame], common: bool) -> list[str]:
@@ -163,26 +194,42 @@ def _people_of(tables: Mapping[Path, pd.DataFrame], common: bool) -> list[str]:
 
 
 def _numbers(path: Path, table: pd.DataFrame) -> pd.DataFrame:
-    """Take cells as numbers, or say which are none."""
+    """Take cells as numbers, or say which is none."""
     if table.shape[1] == 0:
         raise CohortError(f"{path} has no column beside the ids")
-    empty = table.apply(lambda column: column.str.strip().str.lower().isin(EMPTY))
-    values = table.apply(pd.to_numeric, errors="coerce").where(~empty)
-    for wrong, what in ((values.isna() & ~empty, "is not a number"), (empty, "is empty")):
-        where = np.argwhere(wrong.to_numpy())
-        if len(where):
-            row, column = where[0]
-            more = f" (and {len(where) - 1} more cells)" if len(where) > 1 else ""
-            said = f"{path}, column '{table.columns[column]}', {table.index[row]}: {table.iloc[row, column]!r} {what}"
-            raise CohortError(f"{said}{more}; correct it, or leave the column or the person out")
-    return values.astype(float)
+    values = np.full(table.shape, np.nan)
+    for column, cells in enumerate(table.to_numpy().T):
+        values[:, column] = pd.to_numeric(pd.Series(cells), errors="coerce")
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        row, column = wrong[0]
+        cell = table.iloc[row, column]
+        what = (
+            "is empty"
+            if cell.lower() in EMPTY
+            else "is not a number"
+            if np.isnan(values[row, column])
+            else "is infinite"
+        )
+        more = f" (and {len(wrong) - 1} more cells)" if len(wrong) > 1 else ""
+        said = f"{path}, column '{table.columns[column]}', {table.index[row]}: {cell!r} {what}{more}"
+        raise CohortError(f"{said}; correct it, or leave the column or the person out")
+    return pd.DataFrame(values, table.index, table.columns)
 
 
-def _as_numbers(column: pd.Series) -> pd.Series:
-    """Take a covariate as numbers if all of it that is there are numbers."""
-    there = ~column.str.strip().str.lower().isin(EMPTY)
-    values = pd.to_numeric(column, errors="coerce").where(there)
-    return column.where(there, "") if values[there].isna().any() else values
+def _covariate(path: Path, cells: pd.Series) -> pd.Series:
+    """Take a covariate as numbers if it has any, else as words; what is missing stays so."""
+    there = ~cells.str.lower().isin(EMPTY)
+    values = pd.to_numeric(cells.where(there), errors="coerce")
+    if values.notna().any():
+        wrong = there & values.isna()
+        if wrong.any():
+            person, cell = next((name, cell) for name, cell in cells.items() if wrong[name])
+            raise CohortError(
+                f"{path}, column '{cells.name}', {person}: {cell!r} among numbers; correct it, or leave the cell empty"
+            )
+        return values
+    return cells.where(there, "")
 
 
 def _label(scores: pd.Series, fraction: float | None) -> np.ndarray:
@@ -237,6 +284,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(fault, file=sys.stderr)
         return 1
     sizes = ", ".join(f"{name} ({cohort[name].shape[1]} features)" for name in views)
+    if given["access"] == "controlled" and any(name.isdigit() for name in cohort["subject"].to_numpy()):
+        print(
+            "Some ids are mere numbers. A book of these people is refused wherever a table's rows are numbered: better "
+            "give them ids such as PX1017.",
+            file=sys.stderr,
+        )
     print(f"{out}: {describe_classes(cohort)}; views {sizes}; access {given['access']}")
     return 0
 

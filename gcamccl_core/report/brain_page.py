@@ -29,6 +29,7 @@ label {{font-size: 0.85rem; white-space: nowrap; margin-right: 1em}}
 details {{font-size: 0.85rem; margin-top: 6px}}
 td, th {{text-align: left; padding: 0 1em 0 0}}
 """
+_DATA = "/* the connections of every class */"
 _TITLE = "Selected connections in the brain"
 _SCRIPT = """
       const classChoice = document.getElementById("select-class"), turn = document.getElementById("turn-range");
@@ -105,39 +106,40 @@ def page_of_brains(brains: Sequence[BrainOfClass]) -> str:
     halves = {name: info.pop(name) for name in ("pial_left", "pial_right")}
     info["connectome"] = connectomes[first]
     data = f"{_json(info)};\n      const connectomes = {_json(connectomes)};"
-    page = page[:start] + data + page[stop:].removeprefix(";")
-    page = re.sub(r'<link rel="icon"[^>]*>', "", page, count=1)
-    page = re.sub(r"<title>[^<]*</title>", lambda _: _head(_TITLE), page, count=1)
+    frame = page[:start] + _DATA + page[stop:].removeprefix(";")
+    frame = re.sub(r'<link rel="icon"[^>]*>', "", frame, count=1)
     alt = html.escape(next(each.alt for each in brains if each.name == first))
     heads = "".join(_part(each, first, f"<h2>{html.escape(each.title)}</h2>{each.legend}") for each in brains)
     tables = "".join(_part(each, first, each.table) for each in brains)
     without = "".join(f"<p>{html.escape(each.alt)}</p>" for each in brains)
-    for old, new in {
-        '<div id="connectome-plot"></div>': f"<h1>{_TITLE}</h1>{_menu(brains, first)}{heads}"
-        f'<noscript>{without}</noscript><div id="connectome-plot" role="group" aria-label="{alt}"></div>',
-        '<select id="select-view">': '<select id="select-view" aria-label="Side the brain is seen from">',
-        '<option value="top">': '<option value="top" selected>',
-        '<input id="opacity-range"': '<label>turn <input id="turn-range" type="range" min="0" max="360" step="10" '
-        'value="0" aria-label="Turn the brain, degrees" /></label>'
-        '<label>surface <input id="opacity-range" aria-label="Opacity of the brain"',
-        'value="30" />': 'value="30" /></label>',
-        "</body>": f"{tables}<script>{_SCRIPT}</script></body>",
-        "zaxis: axisConfig\n": "zaxis: axisConfig,\n      annotations: connectomeInfo.connectome.hub_notes\n",
-        "$(window).width() * 2 / 3)": "$(window).width() * 0.5)",  # the whole page fits a frame of 3 by 2
-        "const width = height * 3 / 2": "const width = $(window).width()",
-        "displayLogo: false": "displaylogo: false",  # a link elsewhere, without a name
-        "hovermode: false,": "hovermode: 'closest',",  # from here: a pointer names an ROI, and nothing else
-        "info.type = 'mesh3d'": "info.type = 'mesh3d'\n  info.hoverinfo = 'skip'",
-        "opacity: 0,\n": "opacity: 0,\n    hoverinfo: 'skip',\n",
-        "text: info.marker_labels,": "text: info.marker_labels,\n      hovertext: info.marker_names,"
-        "\n      hoverinfo: 'text',",
-        "mode: 'lines',\n      x: info": "mode: 'lines',\n      hoverinfo: 'skip',\n      x: info",
-        "addPlot();\n        addConnectome();": "startBrains();",
-        "$(document).ready(": "unpacked.then(",
-    }.items():
-        if page.count(old) != 1:
-            raise RuntimeError(f"nilearn's page is not as expected: {old!r} is in it {page.count(old)} times")
-        page = page.replace(old, new)
+    page = _replace(
+        frame,
+        {
+            _DATA: data,
+            "<title>Nilearn - Connectome plot</title>": _head(_TITLE),
+            '<div id="connectome-plot"></div>': f"<h1>{_TITLE}</h1>{_menu(brains, first)}{heads}"
+            f'<noscript>{without}</noscript><div id="connectome-plot" role="group" aria-label="{alt}"></div>',
+            '<select id="select-view">': '<select id="select-view" aria-label="Side the brain is seen from">',
+            '<option value="top">': '<option value="top" selected>',
+            '<input id="opacity-range"': '<label>turn <input id="turn-range" type="range" min="0" max="360" step="10" '
+            'value="0" aria-label="Turn the brain, degrees" /></label>'
+            '<label>surface <input id="opacity-range" aria-label="Opacity of the brain"',
+            'value="30" />': 'value="30" /></label>',
+            "</body>": f"{tables}<script>{_SCRIPT}</script></body>",
+            "zaxis: axisConfig\n": "zaxis: axisConfig,\n      annotations: connectomeInfo.connectome.hub_notes\n",
+            "$(window).width() * 2 / 3)": "$(window).width() * 0.5)",  # the whole page fits a frame of 3 by 2
+            "const width = height * 3 / 2": "const width = $(window).width()",
+            "displayLogo: false": "displaylogo: false",  # a link elsewhere, without a name
+            "hovermode: false,": "hovermode: 'closest',",  # from here: a pointer names an ROI, and nothing else
+            "info.type = 'mesh3d'": "info.type = 'mesh3d'\n  info.hoverinfo = 'skip'",
+            "opacity: 0,\n": "opacity: 0,\n    hoverinfo: 'skip',\n",
+            "text: info.marker_labels,": "text: info.marker_labels,\n      hovertext: info.marker_names,"
+            "\n      hoverinfo: 'text',",
+            "mode: 'lines',\n      x: info": "mode: 'lines',\n      hoverinfo: 'skip',\n      x: info",
+            "addPlot();\n        addConnectome();": "startBrains();",
+            "$(document).ready(": "unpacked.then(",
+        },
+    )
     return _pack_libraries(page, _mesh_script(halves))
 
 
@@ -157,8 +159,16 @@ def _read_info(page: str) -> tuple[dict[str, dict[str, object]], int, int]:
     return info, start, stop
 
 
+def _replace(frame: str, parts: Mapping[str, str]) -> str:
+    """Replace parts of nilearn's page, each of which it must have once, without looking into what is put in."""
+    for old in parts:
+        if frame.count(old) != 1:
+            raise RuntimeError(f"nilearn's page is not as expected: {old!r} is in it {frame.count(old)} times")
+    return re.sub("|".join(map(re.escape, parts)), lambda found: parts[found[0]], frame)
+
+
 def _json(data: object) -> str:
-    return json.dumps(data).replace("</", "<\\/")
+    return json.dumps(data).replace("<", "\\u003c")  # no text can end the script, or hide its end
 
 
 def _menu(brains: Sequence[BrainOfClass], first: str) -> str:

@@ -40,9 +40,7 @@ WITHIN = re.compile(r"</?(?:a|b|code|em|i|small|span|strong)\b[^>]*>")  # tags t
 SPOKEN = re.compile(r'\b(?:title|alt|aria-label|content)="([^"]*)"')  # for readers who cannot see
 NOTE = re.compile(r"<!--(.*?)-->", re.DOTALL)  # in an SVG the words of which the paths below are drawn
 DRAWN = re.compile(r'\s(?:d|points|transform|style|x|y|x1|x2|y1|y2|width|height|viewBox|xlink:href)="[^"]*"')
-BATCHES = re.compile(
-    r"\b\d+ subjects are fewer than (?:eight times|twice) the latent size"
-)  # a batch, whoever is in it
+NUMBERED = ""  # among the ids: some are mere numbers, so that a numbered row may be a person
 HOW = "What to do: 'When a book is refused' in book/rerun.md"
 GLUED = "application/papermill.record/text/plain"
 
@@ -166,8 +164,11 @@ def find_disclosures(
     list of Disclosure
         Empty if nothing was found.
     """
-    names = {_bare(str(name)) for name in subjects}
+    stored = {str(name) for name in subjects}
+    names = {_bare(name) for name in stored}
     ids = _patterns(names)
+    if any(name.isdigit() for name in stored):
+        names |= {NUMBERED}
     found: list[Disclosure] = []
     for path in notebooks:
         for number, cell in enumerate(json.loads(path.read_text())["cells"]):
@@ -218,8 +219,9 @@ def _patterns(names: Collection[str]) -> list[re.Pattern[str]]:
         for size, of in (("long", long), ("all", names))
     }
     alone = rf"(?<![A-Za-z0-9])(?<!\d\.)((?:sub-)?0*(?:{listed['long']})){ends}"
-    after = r"(?:(?:(?:subject|participant)s?|iid)[-_=#]{0,2} ?['\"]?|(?:subject|participant|iid): ?['\"]?|(?=sub))"
-    called = rf"(?<![A-Za-z]){after}((?:sub[-_ ]?)?0*(?:{listed['all']})){ends}"
+    after = r"(?:(?:subjects?|participants?|iid)[-_=#:]{0,2} ?['\"]?|(?=sub))"
+    counting = r"(?!(?<=s: )\d+ (?!and\b|or\b)[A-Za-z])"  # "60 subjects: 30 low, 30 high" names nobody
+    called = rf"(?<![A-Za-z]){after}{counting}((?:sub[-_ ]?)?0*(?:{listed['all']})){ends}"
     return [re.compile(alone)] * bool(long) + [re.compile(called, re.IGNORECASE)] * bool(names)
 
 
@@ -243,7 +245,7 @@ def _in_output(
     for kind, text in [*texts.items(), ("about", about)]:
         yield from _names(text, ids)
         yield from _places(text)
-        yield from few_in_words(BATCHES.sub("", WITHIN.sub("", text) if kind == "text/html" else text), smallest)
+        yield from few_in_words(WITHIN.sub("", text) if kind == "text/html" else text, smallest)
     tables = list(tables_in_html(texts.get("text/html", "")))
     glued = output.get("metadata", {}).get("scrapbook", {}).get("name")
     if glued:
@@ -292,7 +294,8 @@ def _of_person(table: ShownTable, subjects: Collection[str]) -> Iterator[str]:
     """Say of a table that it has a row for everyone."""
     of_person = [level for levels in table.columns for level in levels if PERSON.fullmatch(level)]
     first = [row[0].text for row in table.rows if row]
-    counted = any(first == [str(number + start) for number in range(len(first))] for start in (0, 1))  # rows, not ids
+    counted = any(first == [str(number + start) for number in range(len(first))] for start in (0, 1))
+    counted = counted and NUMBERED not in subjects  # rows that are numbered, where no id is a mere number
     if not of_person and not counted and len({_bare(name) for name in first} & set(subjects)) > 2:
         of_person = ["subject"]
     if of_person and first:

@@ -96,7 +96,7 @@ def interactive_brain(
         view = view_connectome(
             np.triu(network.weights), network.places, edge_cmap=EDGE_COLORS, symmetric_cmap=False, linewidth=3.0,
             node_color=_colours(network, cohort), node_size=(6 + 2 * np.sqrt(network.degrees)).round(2).tolist(),
-            colorbar_fontsize=12, title=title,
+            colorbar_fontsize=12, title="",
         )  # fmt: skip
         more = scale | {"marker_names": _names(edges, network), "hub_notes": _hub_notes(edges, network, named)}
         alt = f"Brain in three dimensions. {say_class(selected, each, top, named)}."

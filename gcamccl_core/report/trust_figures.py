@@ -203,8 +203,9 @@ def _scale_stability(ax: Axes, of_view: pd.DataFrame, n_methods: int) -> None:
     for end in (0, 1):
         ax.axvline(end, color=INK, linewidth=0.8, linestyle=":", zorder=1)
     values = of_view[["stability", "low", "high"]].to_numpy(float).ravel()
+    lowest = min(LOWEST, np.nanmin([0, *of_view["stability"]]) - 0.05)  # a mark is never cut, its interval may be
     ends = [np.nanmin([0, *values]), np.nanmax([0, *values])]
-    ax.set_xlim(min(-0.12, max(ends[0] - 0.05, LOWEST)), 1.12)
+    ax.set_xlim(min(-0.12, max(ends[0] - 0.05, lowest)), 1.12)
     ax.set_xticks([0, 0.5, 1], ["0\nchance", "0.5", "1\nsame features\nevery time"])
     ax.tick_params(axis="y", length=0)
     defined = of_view["stability"].notna()
@@ -214,7 +215,7 @@ def _scale_stability(ax: Axes, of_view: pd.DataFrame, n_methods: int) -> None:
     )
     lone = (defined & of_view["low"].isna()).any()
     notes = ["no interval: two trainings give none"] if lone else []
-    notes += ["intervals cut at the edge"] if ends[0] < LOWEST or ends[1] > 1.12 else []
+    notes += ["intervals cut at the edge"] if ends[0] < lowest or ends[1] > 1.12 else []
     label_with_notes(ax, f"stability of the first\n{features} features, {runs} trainings", notes)
 
 
