@@ -224,7 +224,7 @@ def _covariate(path: Path, cells: pd.Series) -> pd.Series:
     if values.notna().any():
         wrong = there & values.isna()
         if wrong.any():
-            person, cell = next((name, cell) for name, cell in cells.items() if wrong[name])
+            person, cell = next(each for each, fault in zip(cells.items(), wrong, strict=True) if fault)
             raise CohortError(
                 f"{path}, column '{cells.name}', {person}: {cell!r} among numbers; correct it, or leave the cell empty"
             )
