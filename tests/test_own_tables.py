@@ -75,11 +75,11 @@ def test_every_number_is_with_its_person(files):
             r"people.csv, column 'score', sub-\d+: '' is empty",
         ),
         ("people", lambda t: t.drop(columns="score"), r"people.csv has no column 'score'; it has age, sex"),
-        ("second", lambda t: t[t["subject"] != "sub-007"], r"first.csv alone has 'sub-007'; .*\(19 are in all files\)"),
+        ("second", lambda t: t[t["subject"] != "sub-007"], r"second.csv lacks 'sub-007' \(19 are in all files\)"),
         (
             "second",
             lambda t: t.assign(subject=t["subject"].str.replace("-", "")),
-            r"second.csv alone has 'sub0.*\(0 are in",
+            r"second.csv lacks 'sub-.*\(0 are in",
         ),
         ("people", lambda t: t.assign(score=100), r"all 20 people have nearly the same score"),
         ("second", lambda t: t[["subject"]], r"second.csv has no column beside the ids"),
@@ -189,6 +189,11 @@ def test_from_a_shell_it_says_what_it_made_or_what_is_wrong(files, capsys, monke
     assert load_cohort("my_cohort.nc").sizes["subject"] == 20
     assert main(command) == 1
     assert "my_cohort.nc exists" in capsys.readouterr().err
+    change(files / "second.csv", lambda table: table[table["subject"] != "sub-007"])
+    assert main([*command, "--overwrite", "--common", "--covariates", "age,sex"]) == 0
+    assert capsys.readouterr().out.startswith(
+        "left out, since not in all files: sub-007\nmy_cohort.nc: 19 people: 9 low"
+    )
     assert main([*command, "--overwrite", "--subject", "id"]) == 1
     assert "first.csv has no column 'id' of ids; it has subject, first_0" in capsys.readouterr().err
-    assert load_cohort("my_cohort.nc").sizes["subject"] == 20
+    assert load_cohort("my_cohort.nc").sizes["subject"] == 19

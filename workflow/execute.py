@@ -19,6 +19,8 @@ from gcamccl_core.disk_faults import explain
 from gcamccl_core.kept_files import digest_file, write_sealed
 from gcamccl_core.lifelines import end_with_parent
 from gcamccl_core.locks import InUseError, hold_lock
+from gcamccl_core.report.disclosure import HOW, find_disclosures
+from workflow.controlled import controlled_subjects
 from workflow.guard import PATIENCE, RUNNER
 from workflow.intact import look, made_since
 from workflow.left_out import why_left_out, write_left_out
@@ -69,12 +71,21 @@ def execute(notebook: Path, partial: Path, output: Path, basis: dict[str, Any]) 
         write_left_out(notebook, partial, basis["parameters"], reason)
     elif not run(notebook, partial, basis["parameters"]):
         return 1
+    else:
+        warn_of_disclosures(partial, {**declared_in(notebook), **basis["parameters"]})
     output.parent.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     partial.replace(output)
     files = {output.relative_to(run_folder).as_posix(): digest_file(output), **made_since(run_folder, before)}
     write_sealed(stamp, {**basis, "date": datetime.now(UTC).isoformat(timespec="seconds"), "files": files})
     return 0
+
+
+def warn_of_disclosures(executed: Path, parameters: Mapping[str, object]) -> None:
+    """Say at once for what a book of controlled people will be refused once all chapters are there."""
+    subjects = controlled_subjects(parameters)
+    for found in find_disclosures([executed], None, subjects) if subjects else ():
+        print(f"the book will be refused: {found.where} {found.what}. {HOW}", file=sys.stderr, flush=True)
 
 
 def run(notebook: Path, partial: Path, parameters: Mapping[str, object]) -> bool:

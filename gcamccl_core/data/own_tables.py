@@ -163,10 +163,7 @@ def _read(path: Path, subject: str) -> pd.DataFrame:
 
 def _check_head(path: Path, head: list[str], subject: str) -> None:
     if "" in head:
-        raise CohortError(
-            f"{path}: column {head.index('') + 1} has no name (numbers of rows, which pandas writes? Leave them out: "
-            "to_csv(…, index=False))"
-        )
+        raise CohortError(f"{path}: column {head.index('') + 1} has no name (pandas' numbers of rows? index=False)")
     twice = [name for name, count in Counter(head).items() if count > 1]
     if twice:
         raise CohortError(f"{path} has more than one column '{twice[0]}'; rename them")
@@ -181,9 +178,10 @@ def _people_of(tables: Mapping[Path, pd.DataFrame], common: bool) -> list[str]:
     """List the people, if all tables have the same, or those whom all have."""
     first = next(iter(tables.values())).index
     in_all = set.intersection(*(set(table.index) for table in tables.values()))
-    lacking = {path: [each for each in table.index if each not in in_all] for path, table in tables.items()}
-    if any(lacking.values()) and not common:
-        said = "; ".join(f"{path} alone has {name_some(map(repr, more))}" for path, more in lacking.items() if more)
+    everybody = list(dict.fromkeys(name for table in tables.values() for name in table.index))
+    lacking = {path: [name for name in everybody if name not in table.index] for path, table in tables.items()}
+    said = "; ".join(f"{path} lacks {name_some(map(repr, names))}" for path, names in lacking.items() if names)
+    if said and not common:
         raise CohortError(
             f"the files are not of the same people: {said} ({len(in_all)} are in all files). If they are the same "
             "people, write their ids alike; if not, keep those whom all files have: common=True (--common)"
@@ -267,12 +265,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--subject", default="subject", help="the column of ids in all files (%(default)s)")
     parser.add_argument("--score", default="score", help="the column of the score (%(default)s)")
     parser.add_argument("--fraction", type=float, help="share of people in each class (one half, less for ties)")
-    parser.add_argument("--covariates", nargs="*", default=[], help="columns of people to keep beside, such as age")
+    parser.add_argument("--covariates", nargs="*", default=[], help="columns of people to keep, such as: age sex")
     parser.add_argument("--group", help="the column of the site or family that no split may divide")
     parser.add_argument("--access", choices=("controlled", "open"), default="controlled", help="who may see people")
     parser.add_argument("--common", action="store_true", help="keep the people whom all files have")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
     given = vars(parser.parse_args(arguments))
+    given["covariates"] = [name for each in given["covariates"] for name in each.split(",") if name]
     paths, out, overwrite = given.pop("tables"), given.pop("out"), given.pop("overwrite")
     try:
         views = {path.stem.replace("-", "_"): path for path in paths}
@@ -281,15 +280,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         cohort = cohort_from_tables(views, **given)
         save_cohort(cohort, out, overwrite=overwrite)
     except (CohortError, FileExistsError, ValueError) as fault:
-        print(fault, file=sys.stderr)
+        print(str(fault).replace("pass overwrite=True", "pass --overwrite"), file=sys.stderr)
         return 1
+    if given["common"]:
+        listed = {name for path in (*paths, given["people"]) for name in _read(path, given["subject"]).index}
+        lost = sorted(listed - set(cohort["subject"].to_numpy()))
+        print(f"left out, since not in all files: {name_some(lost, 20) or 'nobody'}")
     sizes = ", ".join(f"{name} ({cohort[name].shape[1]} features)" for name in views)
     if given["access"] == "controlled" and any(name.isdigit() for name in cohort["subject"].to_numpy()):
-        print(
-            "Some ids are mere numbers. A book of these people is refused wherever a table's rows are numbered: better "
-            "give them ids such as PX1017.",
-            file=sys.stderr,
-        )
+        print("Some ids are mere numbers, like rows of tables; a book will be refused. Better: PX1017", file=sys.stderr)
     print(f"{out}: {describe_classes(cohort)}; views {sizes}; access {given['access']}")
     return 0
 

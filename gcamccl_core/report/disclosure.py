@@ -40,7 +40,7 @@ WITHIN = re.compile(r"</?(?:a|b|code|em|i|small|span|strong)\b[^>]*>")  # tags t
 SPOKEN = re.compile(r'\b(?:title|alt|aria-label|content)="([^"]*)"')  # for readers who cannot see
 NOTE = re.compile(r"<!--(.*?)-->", re.DOTALL)  # in an SVG the words of which the paths below are drawn
 DRAWN = re.compile(r'\s(?:d|points|transform|style|x|y|x1|x2|y1|y2|width|height|viewBox|xlink:href)="[^"]*"')
-NUMBERED = ""  # among the ids: some are mere numbers, so that a numbered row may be a person
+NUMBERED = ""  # among the ids: some are mere numbers, so that the number of a row may be a person
 HOW = "What to do: 'When a book is refused' in book/rerun.md"
 GLUED = "application/papermill.record/text/plain"
 
@@ -294,9 +294,8 @@ def _of_person(table: ShownTable, subjects: Collection[str]) -> Iterator[str]:
     """Say of a table that it has a row for everyone."""
     of_person = [level for levels in table.columns for level in levels if PERSON.fullmatch(level)]
     first = [row[0].text for row in table.rows if row]
-    counted = any(first == [str(number + start) for number in range(len(first))] for start in (0, 1))
-    counted = counted and NUMBERED not in subjects  # rows that are numbered, where no id is a mere number
-    if not of_person and not counted and len({_bare(name) for name in first} & set(subjects)) > 2:
+    names = {_bare(name) for name in first if NUMBERED in subjects or not name.isdigit()}  # else a number is a row's
+    if not of_person and len(names & set(subjects)) > 2:
         of_person = ["subject"]
     if of_person and first:
         yield f"has a table with a row for every {of_person[0]}"

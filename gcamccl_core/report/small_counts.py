@@ -63,6 +63,7 @@ NO_PEOPLE = (  # names of columns and rows, in small letters, blanks for undersc
         "swapped",
         "selected",
         "selected by *",
+        "selection clear *",  # quoted from a stored table of simulated cohorts
         "regions selected *",
         "genes selected *",
         "on purpose",
