@@ -45,7 +45,7 @@ def cohort_from_tables(
     subject, score : str
         The columns of ids (the same in all files) and of the score.
     fraction : float, optional
-        Share of the people in each class, as in :func:`extreme_groups`; if None, one half, or as much less as people
+        Share of the people in each class, as in :func:`.extreme_groups`; if None, one half, or as much less as people
         with one and the same score make necessary.
     covariates : sequence of str
         Columns of ``people`` to keep beside, such as age and sex.
