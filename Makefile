@@ -18,6 +18,9 @@ BESIDE := --numprocesses 2 --dist loadfile --durations 15
 export MALLOC_MMAP_MAX_ := 0
 export MALLOC_TRIM_THRESHOLD_ := 1073741824
 export MALLOC_TOP_PAD_ := 268435456
+# Threads that wait for one another spin, by default for so long that a second program on the machine makes training
+# four times as slow; so short a wait costs nothing where there is none.
+export GOMP_SPINCOUNT ?= 3000
 # Sets of text would otherwise be in another order in every process.
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
