@@ -29,8 +29,8 @@ def held(tmp_path):
     child = int(process.stdout.readline())
     yield tmp_path / ".lock", process, child
     process.kill()
+    os.kill(child, signal.SIGKILL)  # first, since it holds the pipe open
     process.communicate()
-    os.kill(child, signal.SIGKILL)
 
 
 def test_a_second_run_is_told_of_the_first(held):

@@ -157,6 +157,7 @@ def test_skip_link_and_theme_button_work_by_enter(html, chromium):
         themes = []
         await page.locator(".theme-switch-button:visible").focus()
         for _ in range(3):
+            await page.wait_for_function("document.activeElement.matches('.theme-switch-button')")
             await page.keyboard.press("Enter")
             themes.append(await page.evaluate("document.documentElement.dataset.mode"))
         await page.close()

@@ -297,6 +297,7 @@ def test_a_run_that_is_told_to_end_tells_its_program_and_waits_for_it(tmp_path, 
     trap = f"trap 'echo cancelled > {tmp_path}/said; exit 3' INT"
     child = ["sh", "-c", f"{trap}; touch {tmp_path}/started; while :; do sleep 0.1; done"]
     program = "import signal; from workflow.guard import run_to_the_end; "
+    program += "signal.signal(signal.SIGHUP, signal.SIG_DFL); "  # nohup makes whoever it starts deaf to it, tests too
     program += f"print(run_to_the_end({child!r}, signal.SIGINT))"
     front = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     while not (tmp_path / "started").exists():

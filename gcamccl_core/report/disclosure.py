@@ -70,8 +70,7 @@ class Disclosure:
 def is_controlled(cohort: xr.Dataset) -> bool:
     """Tell whether a cohort's people may not be shown one by one: unless ``attrs["access"]`` is ``"open"``.
 
-    Whatever does not say that it is open is controlled, as in the search (``workflow/controlled.py``); the simulated
-    cohorts and ABIDE say so.
+    Whatever does not say that it is open is controlled, as in the search; simulated cohorts and ABIDE say so.
 
     Examples
     --------
