@@ -4,7 +4,8 @@ PYTHON ?= python3.11
 VENV := .venv
 STAMP := $(VENV)/installed
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
-# Two files of tests at once. The notebooks come after the tests, some of which read the book that notebooks write.
+# Two files of tests at once, on a thread each. The notebooks come after them, one by one and on the threads that made
+# their stored outputs: tests read the book that notebooks write, and last digits depend on the threads.
 BESIDE := --numprocesses 2 --dist loadfile --durations 15
 
 .DEFAULT_GOAL := help
@@ -36,7 +37,7 @@ book: setup ## Execute the notebooks with a profile and render the book (PROFILE
 test: override PROFILE := demo
 test: check book ## Everything that must hold: checks, the demo book, tests, docstring examples, notebooks
 	@OMP_NUM_THREADS=1 python -m pytest $(BESIDE) tests gcamccl_core
-	@OMP_NUM_THREADS=1 python -m pytest $(BESIDE) --nbval-lax --nbval-current-env $(NOTEBOOKS)
+	@python -m pytest --durations 15 --nbval-lax --nbval-current-env $(NOTEBOOKS)
 
 setup: $(STAMP) ## Create .venv and install what constraints.txt pins
 
