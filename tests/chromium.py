@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import BrowserContext, Error, Page, Request, async_playwright
+from playwright.async_api import TimeoutError as TooLate
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 HOW = "install one, on Debian and Ubuntu with `apt install chromium`"
@@ -22,6 +24,8 @@ LOCAL = ("file:", "data:", "blob:", "about:")
 AT_ONCE = 3
 PATIENCE = 180_000  # milliseconds: how long a page may take where other work fills the machine; no measure of speed
 GRAVE = ("serious", "critical")
+REACHABLE = """() => [...document.querySelectorAll("pre, .pst-scrollable-table-container")].every(
+  (code) => code.scrollWidth <= code.clientWidth || code.tabIndex === 0)"""
 
 
 class NoBrowserError(RuntimeError):
@@ -149,6 +153,8 @@ async def visit(context: BrowserContext, path: Path) -> Visit:
     if seen.facts["themed"]:
         await page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
     await page.wait_for_timeout(400)  # the theme's own pause before it makes what scrolls reachable by keyboard
+    with contextlib.suppress(TooLate):  # longer on a busy machine; what is still not, axe finds
+        await page.wait_for_function(REACHABLE, timeout=4000)
     seen.sticking_out = await page.evaluate(STICKING_OUT)
     seen.violations += [f"dark, on a phone: {fault}" for fault in await grave_violations(page)]
     seen.closed = await folds_that_stay_closed(page)
